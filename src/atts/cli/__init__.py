@@ -1,0 +1,83 @@
+"""The command line: one file a command, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+import atts
+from atts.errors import AttsError, InputError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("atts.cli.run:run", "Solve problems by asynchronous test-time scaling: the main job."),
+    "check": ("atts.cli.check:check", "Look at both engines before spending anything on them."),
+    "launch": ("atts.cli.launch:launch", "Start, await and stop the two model servers (SGLang or vLLM)."),
+    "plan": ("atts.cli.plan:plan", "Simulate a run on given GPUs: time, cost and target share, before paying for it."),
+    "suite": ("atts.cli.suite:suite", "Carry out many runs from one file, with the servers that they need."),
+    "calibrate": ("atts.cli.calibrate:calibrate", "Record scores before a run, with what they were recorded with."),
+    "replay": ("atts.cli.replay:replay", "Stream recorded scores through calibrators: realised against promised rate."),
+    "grade": ("atts.cli.grade:grade", "Extract and grade answers again, by rules or a judge, without generating."),
+    "compare": ("atts.cli.compare:compare", "Runs beside each other: accuracy against cost, paired by question."),
+    "report": ("atts.cli.report:report", "One self-contained HTML page of a run, or a timeline for Perfetto."),
+    "export": ("atts.cli.export:export", "Write results as CSV, Parquet, or in the layout of the paper's code."),
+    "ls": ("atts.cli.ls:ls", "List data sets, strategies, engines, calibrators, scores and presets."),
+}
+"""Where each command stands, and its line in the overview (known without loading it)."""
+
+
+class _Commands(click.Group):
+    """Commands by name from `COMMANDS`; nothing heavy is imported for `--help`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command has --help. Exit status: 0 done, 1 ran and failed, 2 bad input.",
+)
+@click.version_option(atts.__version__, package_name="atts-llm", message="atts %(version)s")
+def cli() -> None:
+    """Asynchronous test-time scaling of LLM reasoning: a small model drafts, a large one scores and takes over."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 ran and failed, 2 bad input, each failure in one line."""
+    try:
+        status = cli.main(args=arguments, prog_name="atts", standalone_mode=False)
+    except InputError as error:
+        _fail(str(error), 2)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = f" (see {context.command_path} --help)" if context is not None else ""
+        _fail(error.format_message() + where, 2)
+    except AttsError as error:
+        _fail(str(error), 1)
+    except click.exceptions.Abort:
+        _fail("interrupted", 1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not complain when it flushes.
+        sys.stdout = None
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(status)

@@ -1,0 +1,116 @@
+"""`atts compare`: accuracy against cost, paired by question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from atts.cli.tables import percent, seconds
+
+if TYPE_CHECKING:
+    from atts.evals.compare import Compared
+    from atts.stats.estimate import Estimate
+
+_MOST_FLIPS = 12  # problems that are named in the table
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--plot", type=click.Path(path_type=Path), help="draw the frontier into this file (.png, .svg, .pdf)")
+@click.option("--json", "as_json", is_flag=True, help="print as JSON")
+def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
+    r"""Put each RUN (a run folder) beside the first one.
+
+    Differences are paired: over the questions that both runs answered, with 95 % intervals. A run is on the frontier
+    if no other one is as accurate for fewer target tokens.
+
+    \b
+    atts compare runs/target-only runs/draft-only runs/atts
+    atts compare runs/a runs/b --json
+    """
+    from atts.evals.compare import compare as compared
+    from atts.evals.loaded import load_run
+
+    found = compared([load_run(path) for path in runs])
+    if plot is not None:
+        from atts.cli.plots import draw_frontier
+
+        draw_frontier(plot, found)
+    if as_json:
+        click.echo(json.dumps([one.plain() for one in found], indent=2, ensure_ascii=False))
+        return
+    console = Console()
+    console.print(_overview(found))
+    if len(found) > 1:
+        console.print()
+        console.print(_differences(found))
+
+
+def _overview(found: Sequence[Compared]) -> Table:
+    """A run a column would not fit; a run a row does."""
+    table = _table("accuracy and cost; * on the frontier of maj@k against target tokens")
+    table.add_column("run", overflow="fold")
+    for head in ("pass@1", "maj@k", "takeover", "target\ntokens", "draft\ntokens", "wall", "a chain"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for one in found:
+        mark = " *" if one.best else ""
+        state = "" if one.status == "complete" else f" ({one.status})"
+        table.add_row(
+            escape(one.name) + mark + state,
+            percent(_value(one.accuracy["pass@1"])),
+            percent(_value(one.accuracy["maj@k"])),
+            percent(one.rate),
+            f"{one.target_tokens:,}",
+            f"{one.draft_tokens:,}",
+            seconds(one.wall_s),
+            seconds(one.chain_s),
+        )
+    return table
+
+
+def _differences(found: Sequence[Compared]) -> Table:
+    table = _table(f"against {escape(found[0].name)}: points, 95 % interval, paired by question")
+    table.add_column("run", overflow="fold")
+    for head in ("questions", "pass@1", "maj@k"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("vote flipped", overflow="fold")
+    for one in found[1:]:
+        if one.difference is None:
+            table.add_row(escape(one.name), "0", "–", "–", "no question in common")
+            continue
+        metrics = one.difference.metrics
+        flips = f"to right: {_names(one.difference.gained)}\nto wrong: {_names(one.difference.lost)}"
+        questions = str(metrics["maj@k"].questions)
+        table.add_row(escape(one.name), questions, _points(metrics["pass@1"]), _points(metrics["maj@k"]), flips)
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
+def _names(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    rest = f" and {len(names) - _MOST_FLIPS} more" if len(names) > _MOST_FLIPS else ""
+    return escape(f"{len(names)} ({', '.join(names[:_MOST_FLIPS])}{rest})")
+
+
+def _points(estimate: Estimate) -> str:
+    found: dict[str, Any] = estimate.plain()
+    if found["value"] is None:
+        return "–"
+    return f"{100 * found['value']:+.1f}\n{100 * found['low']:+.1f} to {100 * found['high']:+.1f}"
+
+
+def _value(estimate: Estimate) -> float | None:
+    value: float | None = estimate.plain()["value"]
+    return value

@@ -1,0 +1,243 @@
+"""`atts replay`: recorded scores through calibrators, without any model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+
+from atts.config import RunConfig
+from atts.errors import InputError
+from atts.stats.settings import Compat, Scope
+
+if TYPE_CHECKING:
+    from atts.evals.replay import Record, Replayed
+    from atts.stats.calibrators import CalibrationScore
+    from atts.stats.settings import CalibratorSettings
+
+FILE = click.Path(path_type=Path)
+COIN = "coin"
+
+
+@click.command()
+@click.argument("scores", type=FILE)
+@click.option("--score", help="column of the score, or score of the run; columns ppl and perplexity are logged")
+@click.option("--calibrator", "calibrators", multiple=True, metavar="NAME", help="atts ls calibrators; may be repeated")
+@click.option("--takeover-rate", type=float, metavar="X", help="promised share of chunks that the target takes [0.4]")
+@click.option("--budget", type=float, metavar="X", help="the same as takeovers among the samples of a problem")
+@click.option("--alpha", type=float, metavar="X", help="the same in the paper's word: 1 - rate")
+@click.option(
+    "--scope", type=click.Choice(get_args(Scope)), help="hold the rate over the run, or for each question too"
+)
+@click.option("--samples", type=int, metavar="N", help="chains a problem [as recorded]")
+@click.option("--hard-budget/--no-hard-budget", default=None, help="caps that no stream of scores can break")
+@click.option("--strength", type=float, metavar="X", help="share of a question's effect taken off [1.0]")
+@click.option("--gain", type=float, metavar="X", help="how fast the rate is corrected [1.0]")
+@click.option("--window", type=int, metavar="N", help="keep only the latest N scores of a bank")
+@click.option("--by-turn/--all-turns", default=None, help="rank a chunk among its turn, or among all")
+@click.option("--compat", type=click.Choice(get_args(Compat)), help="p-value of the reference (static)")
+@click.option("--calibration", type=FILE, help="recorded scores to begin with: calibration file, .npy, table, run")
+@click.option("--order", help="recorded, merge, inflight:N or fifo:D,T [inflight:64; of a run: recorded]")
+@click.option("--orders", type=click.IntRange(1), metavar="N", help="orders to average over [10; recorded: 1]")
+@click.option("--seed", type=int, metavar="N", help="of the first order and its smoothing [0; of a run: the run's]")
+@click.option("--decisions", type=FILE, help="write every decision of the first order to this CSV file")
+@click.option("--plot", type=FILE, help="draw rates by turn and over time into this file (.png, .svg, .pdf)")
+@click.option("--json", "as_json", is_flag=True, help="print as JSON")
+def replay(
+    scores: Path,
+    score: str | None,
+    calibration: Path | None,
+    order: str | None,
+    orders: int | None,
+    seed: int | None,
+    decisions: Path | None,
+    plot: Path | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Stream recorded SCORES (CSV, JSONL, Parquet or a run folder) through calibrators.
+
+    Prints the realised against the promised takeover rate, and a coin of the same rate beside it. Of a run folder it
+    says what would have been decided at another rate or by another calibrator, on the chunks that were written.
+
+    \b
+    atts replay scores.csv --score ppl --calibrator tracked --takeover-rate 0.4
+    atts replay scores.csv --score ppl --calibrator static --compat reference --calibration ref.npy
+    atts replay runs/mine --takeover-rate 0.2
+    """
+    from atts.evals import replay as replays
+    from atts.evals.arrival import parse_order
+    from atts.evals.calibration import read_calibration
+
+    record = replays.read_record(scores, score)
+    order = order or ("inflight:64" if record.config is None else "recorded")
+    first = seed if seed is not None else record.config.seed if record.config else 0
+    seeds = range(first, first + (orders or (1 if order == "recorded" else 10)))
+    warm = read_calibration(calibration, score).scores if calibration else ()
+    arrival = parse_order(order)
+    done = [
+        replays.replay(record, settings, arrival, seeds, () if settings.name == COIN else warm)
+        for settings in _all_settings(record, asked, warm)
+    ]
+    if decisions:
+        _write_decisions(decisions, record, done[:-1] or done)
+    if plot:
+        from atts.cli.plots import draw_replay
+
+        draw_replay(plot, done)
+    if as_json:
+        click.echo(json.dumps(_plain(record, done, order, seeds), indent=2))
+        return
+    orders_text = f"order {order}" if len(seeds) == 1 else f"mean of {len(seeds)} orders {order}"
+    click.echo(f"{len(done[0].decisions[0]):,} decisions, promised rate {done[0].settings.rate:.3f}, {orders_text}\n")
+    Console().print(Group(_overview(record, done), "", _by_turn(done)))
+    if record.config is not None:
+        click.echo("\nOn the chunks as they were written: what other decisions would have made of them is not known.")
+
+
+def _all_settings(
+    record: Record, asked: Mapping[str, Any], warm: Sequence[CalibrationScore]
+) -> list[CalibratorSettings]:
+    """The settings of every calibrator that was asked for (of a run: its own, unless asked otherwise), and a coin's."""
+    from atts.stats.calibrators import resolve_settings
+
+    run = record.config
+    rates = {key: asked[key] for key in ("takeover_rate", "budget", "alpha")}
+    if run is not None and all(value is None for value in rates.values()):
+        rates["takeover_rate"] = run.rate
+    common = rates | {
+        "samples": asked["samples"] or (run.samples if run else record.samples),
+        "hard_budget": _first(asked["hard_budget"], run and run.hard_budget, False),
+    }
+    names = asked["calibrators"] or [run.calibrator if run else "tracked"]
+    own = {key: _of(run, asked, key) for key in ("strength", "gain", "window", "by_turn", "compat", "scope")}
+    chosen = [
+        resolve_settings(calibrator=name, calibrated=bool(warm), **common, **own) for name in names if name != COIN
+    ]
+    return [*chosen, resolve_settings(calibrator=COIN, **common | {"hard_budget": False})]
+
+
+def _of(run: RunConfig | None, asked: Mapping[str, Any], key: str) -> Any:
+    """What was asked for; else what the run had; else the usual value."""
+    usual = RunConfig.model_fields[key].default if run is None else getattr(run, key)
+    return usual if asked[key] is None else asked[key]
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+def _overview(record: Record, done: Sequence[Replayed]) -> Table:
+    from atts.stats.control import round_limit
+
+    settings = done[0].settings
+    limit = round_limit(settings.rate, settings.samples, settings.slack)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column(no_wrap=True)
+    for one in done:
+        table.add_column(_label(one), justify="right", no_wrap=True)
+    found = [one.audit for one in done]
+    for name, field in _FIGURES.items():
+        table.add_row(name.format(limit=limit), *(_fixed(getattr(one, field)) for one in found))
+    if record.taken_over:
+        table.add_row("decided as recorded", *(f"{100 * _agreement(record, one):.2f} %" for one in done))
+    return table
+
+
+_FIGURES = {
+    "realised rate": "rate",
+    "  95 % interval, from": "low",
+    "  to (questions resampled)": "high",
+    "worst turn, deviation": "worst_turn",
+    "turns, RMS deviation": "turn_rms",
+    "windows of 200, RMS": "window_rms",
+    "questions, RMS deviation": "question_rms",
+    "  lowest question": "question_low",
+    "  highest question": "question_high",
+    "rounds with > {limit} takeovers": "overflow",
+    "selectivity in turn": "selectivity",
+    "selectivity in question": "question_selectivity",
+}
+"""Rows of the table: the words, and the field of `Audit`. A perfect choice has selectivity 0.5."""
+
+
+def _by_turn(done: Sequence[Replayed]) -> Table:
+    from atts.stats.audit import coin_floor
+
+    rate = done[0].settings.rate
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for head in ("turn", "decisions", *map(_label, done), "coin's\nnoise ±"):
+        table.add_column(head, justify="right", no_wrap=True)
+    by_turn = [one.audit.by_turn for one in done]
+    for rows in zip(*by_turn, strict=True):
+        counts = [str(rows[0].turn), f"{rows[0].n:,}"]
+        table.add_row(*counts, *(_fixed(row.rate) for row in rows), _fixed(coin_floor(rows[0].n, rate)))
+    return table
+
+
+def _label(one: Replayed) -> str:
+    settings = one.settings
+    marks = [
+        "question" if settings.scope == "question" else "",
+        "reference" if settings.compat == "reference" else "",
+        "capped" if settings.hard_budget else "",
+    ]
+    return "\n".join([settings.name, *filter(None, marks)])
+
+
+def _agreement(record: Record, one: Replayed) -> float:
+    """The share of the first order's decisions that are as recorded."""
+    before = record.taken_over
+    same = [before[decision.chunk] == decision.rejected for decision in one.decisions[0]]
+    return sum(same) / len(same)
+
+
+def _fixed(value: float) -> str:
+    return "–" if value != value else f"{value:.3f}"
+
+
+def _plain(record: Record, done: Sequence[Replayed], order: str, seeds: range) -> dict[str, Any]:
+    """The same as data: the mean audit of each calibrator, and the rate of every order."""
+    return {
+        "promised": done[0].settings.rate,
+        "decisions": len(done[0].decisions[0]),
+        "problems": record.problems,
+        "samples": done[0].settings.samples,
+        "order": order,
+        "seeds": list(seeds),
+        "calibrators": [
+            {
+                "settings": asdict(one.settings),
+                **one.audit.plain(),
+                "rates": [found.rate for found in one.audits],
+                "as_recorded": _agreement(record, one) if record.taken_over else None,
+                "certificate": one.certificate,
+            }
+            for one in done
+        ],
+    }
+
+
+def _write_decisions(path: Path, record: Record, done: Sequence[Replayed]) -> None:
+    """Every decision of the first order, in the order of the record; `index` counts them as they were taken."""
+    rows = {recorded.chunk: recorded.row for chain in record.chains for recorded in chain}
+    head = ("problem", "sample", "turn", "score", "p", "threshold", "taken_over", "capped", "index", "calibrator")
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(head)
+            for one in done:
+                for d in sorted(one.decisions[0], key=lambda decision: rows[decision.chunk]):
+                    chunk = (d.chunk.problem, d.chunk.sample, d.chunk.turn)
+                    outcome = (int(d.rejected), int(d.capped), d.index, one.settings.name)
+                    writer.writerow((*chunk, d.score, d.p_value, d.threshold, *outcome))
+    except OSError as error:
+        raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error

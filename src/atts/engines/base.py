@@ -1,0 +1,88 @@
+"""What an engine is: one model behind one way of reaching it.
+
+Token ids are the interface. A context is rendered once and then only grows, so nothing is tokenised twice and the
+boundary between a prefix and its continuation is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from atts.types import EngineInfo, Generation, Message, Sampling, Scoring, TokenIds
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How an engine is opened, beside its name; each uses what concerns it.
+
+    `tokenizer` names a local tokenizer (folder or hub name) for a server that has none to offer. `key` goes to the
+    server as a bearer token and is never shown. `timeout` is for one attempt of one request, `patience` for a server
+    that is down, both in seconds. `concurrency` is the most requests at once.
+    """
+
+    tokenizer: str | None = None
+    key: str | None = field(default=None, repr=False)
+    timeout: float = 600.0
+    patience: float = 300.0
+    concurrency: int = 256
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """One model. All methods may be called concurrently; cancelling a call releases what it holds.
+
+    Every method raises `EngineError` where the model or its server fails, after trying again where that may help; so
+    the error is final. `RunError` means that the server stays down. An engine never makes up a value.
+    """
+
+    async def info(self) -> EngineInfo:
+        """What the engine says of its model; asked once, then remembered."""
+        ...
+
+    async def render(self, messages: Sequence[Message]) -> list[int]:
+        """The chat as token ids, ending where the assistant's text begins.
+
+        If the last message is the assistant's, the ids end with its content, unclosed, so that it is continued.
+        """
+        ...
+
+    async def tokenize(self, text: str) -> list[int]:
+        """The text on its own as token ids, without special tokens."""
+        ...
+
+    async def detokenize(self, ids: TokenIds) -> str:
+        """The text of the ids; an incomplete character at the end becomes U+FFFD."""
+        ...
+
+    async def generate(
+        self,
+        prefix: TokenIds,
+        *,
+        max_tokens: int,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Generation:
+        """Write up to `max_tokens` (≥ 1) tokens after the prefix; a stop string or the end of text ends it early.
+
+        The stop string is part of the result. With a seed, the same request gives the same tokens, whatever else the
+        engine does at that time (up to floating-point differences of batching).
+        """
+        ...
+
+    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+        """One prefill: the log-probability of every token of the continuation (≥ 1 token) given all before it.
+
+        Raises `ScoreError` where a value is missing or not finite.
+        """
+        ...
+
+    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+        """The `top` likeliest next tokens with their log-probabilities, likeliest first."""
+        ...
+
+    async def close(self) -> None:
+        """Release the model or the connections; safe to call twice."""
+        ...

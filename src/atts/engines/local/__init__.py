@@ -1,0 +1,215 @@
+"""Models in process trees of our own: `local:PATH` runs any Hugging Face folder or name, on CPU or CUDA."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from atts.engines.base import EngineOptions
+from atts.errors import EngineError, InputError, ScoreError
+from atts.types import (
+    EngineInfo,
+    Finish,
+    Generation,
+    Message,
+    Sampling,
+    Scoring,
+    TokenIds,
+    Usage,
+)
+
+_LINE_LIMIT = 1 << 27  # bytes of one answer
+
+
+class LocalEngine:
+    """A model in a worker process of its own, started at the first call.
+
+    Generations are batched continuously by transformers; scores reuse the keys and values of the context. The same
+    seed gives the same tokens in any company. Raises `EngineError` where the model cannot be loaded or fails.
+    """
+
+    def __init__(self, path: str, *, device: str | None = None, threads: int | None = None) -> None:
+        self.path = path
+        self._device = device
+        # Two engines compute side by side: each gets half of the cores.
+        self._threads = threads or max(1, (os.cpu_count() or 2) // 2)
+        self._process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
+        self._pending: dict[str, asyncio.Future[Any]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stderr: deque[str] = deque(maxlen=40)
+        self._count = 0
+        self._info: EngineInfo | None = None
+        self._failure: str | None = None
+
+    @classmethod
+    def open(cls, path: str, options: EngineOptions | None = None) -> LocalEngine:
+        """The engine for a folder or a name on the hub; a path that looks like a folder must exist."""
+        import importlib.util
+
+        if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
+            raise InputError('local models need torch and transformers: pip install "atts-llm[local]"')
+        if path.startswith((".", "/", "~")) and not (Path(path).expanduser() / "config.json").is_file():
+            raise InputError(f"local:{path}: no model there (a folder with config.json is needed)")
+        return cls(str(Path(path).expanduser()) if path.startswith("~") else path)
+
+    async def info(self) -> EngineInfo:
+        """What the model says of itself; loads it at the first call."""
+        if self._info is None:
+            self._info = EngineInfo(engine="local", **await self._call("info"))
+        return self._info
+
+    async def render(self, messages: Sequence[Message]) -> list[int]:
+        """The chat by the model's own template."""
+        rendered: list[int] = await self._call("render", messages=[message._asdict() for message in messages])
+        return rendered
+
+    async def tokenize(self, text: str) -> list[int]:
+        """The text on its own."""
+        ids: list[int] = await self._call("tokenize", text=text)
+        return ids
+
+    async def detokenize(self, ids: TokenIds) -> str:
+        """The text of the ids."""
+        text: str = await self._call("detokenize", ids=list(ids))
+        return text
+
+    async def generate(
+        self,
+        prefix: TokenIds,
+        *,
+        max_tokens: int,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Generation:
+        """Write after the prefix; see `Engine.generate`."""
+        answer = await self._call(
+            "generate",
+            prefix=list(prefix),
+            max_tokens=max_tokens,
+            stop=list(stop),
+            sampling={
+                "seed": int.from_bytes(os.urandom(6), "big") if seed is None else seed,
+                "temperature": float(sampling.temperature),
+                "top_p": float(sampling.top_p),
+                "top_k": sampling.top_k,
+            },
+        )
+        return Generation(
+            ids=tuple(answer["ids"]),
+            text=answer["text"],
+            finish=Finish(answer["finish"]),
+            usage=Usage(prompt=len(prefix), completion=answer["completion"]),
+            log_probabilities=tuple(answer["log_probabilities"]),
+        )
+
+    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+        """Log-probabilities of the continuation; see `Engine.score`."""
+        if not continuation:
+            raise ScoreError("an empty continuation has no score")
+        answer = await self._call("score", prefix=list(prefix), continuation=list(continuation))
+        values = tuple(answer["log_probabilities"])
+        if len(values) != len(continuation) or not all(map(math.isfinite, values)):
+            raise ScoreError(f"{self.path}: log-probabilities are missing or not finite")
+        return Scoring(values, Usage(prompt=len(prefix) + len(continuation), cached=answer["cached"]))
+
+    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+        """The likeliest next tokens."""
+        pairs = await self._call("next_token", prefix=list(prefix), top=top)
+        return [(token, value) for token, value in pairs]
+
+    async def close(self) -> None:
+        """End the worker process."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        self._failure = "the engine is closed"
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), timeout=5)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _call(self, call: str, **arguments: Any) -> Any:
+        process = await self._running()
+        self._count += 1
+        name = str(self._count)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending[name] = future
+        self._write(process, {"id": name, "call": call, **arguments})
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._process is process and process.returncode is None:
+                self._write(process, {"id": "", "call": "cancel", "target": name})
+            raise
+        finally:
+            self._pending.pop(name, None)
+
+    def _write(self, process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        async with self._starting:
+            if self._failure is not None:
+                raise EngineError(f"local:{self.path}: {self._failure}")
+            if self._process is None:
+                self._process = await self._start()
+            return self._process
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        command = [sys.executable, "-m", "atts.engines.local.worker", self.path, "--threads", str(self._threads)]
+        if self._device is not None:
+            command += ["--device", self._device]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LINE_LIMIT,
+            start_new_session=True,  # Ctrl-C is the parent's to handle
+        )
+        self._tasks = [
+            asyncio.create_task(self._read_answers(process)),
+            asyncio.create_task(self._read_errors(process)),
+        ]
+        return process
+
+    async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            self._stderr.append(line.decode(errors="replace").rstrip())
+
+    async def _read_answers(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            answer = json.loads(line)
+            future = self._pending.get(answer["id"])
+            if future is None or future.done():
+                continue
+            if "error" in answer:
+                future.set_exception(EngineError(f"local:{self.path}: {answer['error']}"))
+            else:
+                future.set_result(answer["result"])
+        status = await process.wait()
+        await self._tasks[1]
+        self._failure = self._failure or self._last_words(status)
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(EngineError(f"local:{self.path}: {self._failure}"))
+
+    def _last_words(self, status: int) -> str:
+        said = next((line for line in reversed(self._stderr) if line.strip()), "no message")
+        return f"the worker process ended with status {status}: {said}"

@@ -1,0 +1,31 @@
+"""What can go wrong, by who can do something about it."""
+
+
+class AttsError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class InputError(AttsError):
+    """The user asked for something that cannot be done; the message is one line: what, where, what to do.
+
+    The command line prints it and exits with status 2, before anything is written.
+    """
+
+
+class RunError(AttsError):
+    """A run cannot go on (disk full, both servers gone); what was finished is saved. Exit status 1."""
+
+
+class EngineError(AttsError):
+    """A model server or model answered wrongly, late or not at all.
+
+    `retryable` says whether the same request may succeed when it is sent again.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class ScoreError(EngineError):
+    """Log-probabilities are missing, not finite or misaligned: there is no score, and none is invented."""

@@ -1,0 +1,1 @@
+"""Experiments: problems in, a run folder out."""

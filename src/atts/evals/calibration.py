@@ -1,0 +1,148 @@
+"""Calibration files: scores recorded before a run, and what they were recorded with.
+
+Ours are JSON with a fingerprint. Those of the reference are read too: NumPy arrays of perplexities, and the dictionary
+of its per-question variant, which is stored as a pickle and decoded here without executing anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from atts.config import RunConfig
+from atts.errors import InputError
+from atts.evals import datasets, numpy_file, prompts
+from atts.evals.replay import read_record, usable_score
+from atts.stats.calibrators import CalibrationScore
+from atts.types import EngineInfo, Role
+
+FORMAT = "atts calibration 1"
+REFERENCE_SAMPLES = 16  # the reference stores its scores question by question, 16 each
+
+Fingerprint = Mapping[str, str | int | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Recorded scores; `fingerprint` says with which models, prompt, chunks and score (empty: unknown)."""
+
+    scores: Sequence[CalibrationScore]
+    fingerprint: Fingerprint = field(default_factory=dict)
+
+    def require(self, expected: Fingerprint, path: Path | str) -> None:
+        """Raise InputError naming every key in which these scores were recorded otherwise than the run would be."""
+        if not self.fingerprint:
+            raise InputError(f"{path}: it does not say what it was recorded with; record one with atts calibrate")
+        differing = [key for key in expected if self.fingerprint.get(key) != expected[key]]
+        if differing:
+            changes = ", ".join(f"{key} was {self.fingerprint.get(key)!r}, is {expected[key]!r}" for key in differing)
+            raise InputError(f"{path}: recorded with other settings: {changes} (record one with atts calibrate)")
+
+    def require_disjoint(self, problems: Iterable[str], path: Path | str) -> None:
+        """Raise InputError if scores of these problems are among the recorded ones."""
+        shared = {score.problem for score in self.scores} & set(problems)
+        if shared:
+            some = ", ".join(sorted(shared)[:3])
+            raise InputError(
+                f"{path}: {len(shared)} of the run's problems were calibrated on ({some}); use another split"
+            )
+
+
+def settings_fingerprint(config: RunConfig) -> Fingerprint:
+    """What the scores of a run depend on, beside its models: prompt, chunks, sampling of the draft, and the score."""
+    prompt = prompts.load(config.prompt or datasets.describe(config.problems).prompt)
+    return {
+        "prompt": hashlib.sha256(repr(prompt).encode()).hexdigest()[:12],
+        "chunk": config.chunk,
+        "draft_tokens": config.draft_tokens,
+        "draft_temperature": config.draft_temperature,
+        "top_p": config.top_p,
+        "top_k": config.top_k,
+        "score": config.score,
+    }
+
+
+def model_fingerprint(infos: Mapping[Role, EngineInfo]) -> Fingerprint:
+    """The models, as their engines call them."""
+    return {role.value: info.model for role, info in infos.items()}
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration file, whole or not at all. Raises InputError if the place cannot be written to."""
+    content = {
+        "format": FORMAT,
+        "fingerprint": dict(calibration.fingerprint),
+        "columns": ["problem", "turn", "score", "short"],
+        "scores": [list(score) for score in calibration.scores],
+    }
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
+
+
+def read_calibration(path: Path, score: str | None = None) -> Calibration:
+    """Recorded scores from a calibration file, a NumPy file of the reference, or a table or run (see `read_record`).
+
+    `score` names the column of a table; values of NumPy files are perplexities and are logged. Raises InputError.
+    """
+    if not path.exists():
+        raise InputError(f"no calibration file {path}")
+    if path.suffix == ".json":
+        calibration = _read_json(path)
+    elif path.suffix == ".npy":
+        calibration = Calibration(_read_npy(path))
+    else:
+        calibration = Calibration(read_record(path, score).calibration())
+    if not calibration.scores:
+        raise InputError(f"{path}: no usable scores there")
+    return calibration
+
+
+def _read_json(path: Path) -> Calibration:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise InputError(f"{path}: format {content['format']!r}, not {FORMAT!r}")
+        scores = [
+            CalibrationScore(str(p), int(t), float(value), bool(short)) for p, t, value, short in content["scores"]
+        ]
+        fingerprint = dict(content["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a calibration file ({type(error).__name__}: {str(error)[:60]})") from error
+    if not all(isfinite(score.score) for score in scores):
+        raise InputError(f"{path}: it holds scores that are not finite")
+    return Calibration(scores, fingerprint)
+
+
+def _read_npy(path: Path) -> list[CalibrationScore]:
+    try:
+        values = numpy_file.read(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a NumPy file that can be read safely ({str(error)[:80]})") from error
+    if isinstance(values, Mapping):
+        return _perplexities(
+            (str(question), value) for question, listed in values.items() for value in _numbers(listed, question, path)
+        )
+    return _perplexities(
+        (str(place // REFERENCE_SAMPLES), value) for place, value in enumerate(_numbers(values, "1-D array", path))
+    )
+
+
+def _numbers(values: Any, whose: object, path: Path) -> list[float | None]:
+    listed = values if isinstance(values, list) else [values]
+    if not all(value is None or isinstance(value, int | float) for value in listed):
+        raise InputError(f"{path}: {str(whose)[:20]}: perplexities are needed, one dimension")
+    return listed
+
+
+def _perplexities(pairs: Iterable[tuple[str, float | None]]) -> list[CalibrationScore]:
+    logged = ((problem, usable_score(value, "perplexity")) for problem, value in pairs)
+    return [CalibrationScore(problem, 0, score) for problem, score in logged if score is not None]

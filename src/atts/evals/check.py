@@ -1,0 +1,216 @@
+"""Before spending: do the engines answer, and do their answers mean what the pipeline takes them to mean?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from atts.config import RunConfig
+from atts.engines.base import Engine
+from atts.errors import AttsError
+from atts.pipeline.context import share_vocabulary
+from atts.types import EngineInfo, Finish, Generation, GrowingIds, Message, Role, Sampling
+
+Outcome = Literal["ok", "warning", "failed"]
+
+_QUESTION = "What is 17 + 25? Explain each step."
+_GREEDY = Sampling(temperature=0)
+_LENGTH = 32  # tokens of the text that is tried on
+_CLOSE = 0.02  # mean difference of log-probabilities that low precision explains
+_WRONG = 0.3  # and that only a misalignment does
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `role` is empty where it concerns both engines."""
+
+    role: str
+    name: str
+    outcome: Outcome
+    detail: str
+
+
+@dataclass(slots=True)
+class Report:
+    """All that was found."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether a run would work and be right."""
+        return not self.failures
+
+    @property
+    def failures(self) -> list[Finding]:
+        """What would make a run fail or be wrong."""
+        return [finding for finding in self.findings if finding.outcome == "failed"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What costs time or exactness."""
+        return [finding for finding in self.findings if finding.outcome == "warning"]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"ok": self.ok, "findings": [asdict(finding) for finding in self.findings]}
+
+
+class _Failed(Exception):  # noqa: N818  (a finding, not an error of this program)
+    """What was looked at is wrong."""
+
+
+class _Noteworthy(Exception):  # noqa: N818
+    """What was looked at works, at a cost."""
+
+
+async def check(engines: Mapping[Role, Engine], config: RunConfig) -> Report:
+    """Look at both engines side by side. Never raises for what an engine does: that is a finding."""
+    examinations = [_Examination(role, engine, config) for role, engine in engines.items()]
+    await asyncio.gather(*(examination.run() for examination in examinations))
+    report = Report([finding for examination in examinations for finding in examination.findings])
+    infos = [examination.info for examination in examinations if examination.info is not None]
+    if len(infos) == 2:
+        shared = share_vocabulary(infos)
+        detail = "equal: token ids are exchanged" if shared else "different: text is exchanged, tokenised once a piece"
+        report.findings.append(Finding("", "tokenizers", "ok", detail))
+    return report
+
+
+class _Examination:
+    """One engine, looked at in order; what cannot be reached is not looked at further."""
+
+    def __init__(self, role: Role, engine: Engine, config: RunConfig) -> None:
+        self._role = role
+        self._engine = engine
+        self._config = config
+        self.findings: list[Finding] = []
+        self.info: EngineInfo | None = None
+        self._prompt = GrowingIds()
+        self._text: Generation
+
+    async def run(self) -> None:
+        """Make all examinations that concern the role."""
+        if not (await self._look("reachable", self._reach) and await self._look("prompt", self._render)):
+            return
+        if not await self._look("token ids", self._write):
+            return
+        steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+            ("context length", self._length),
+            ("stop strings", self._stop),
+            ("seeds", self._seeds),
+        ]
+        if self._role is Role.TARGET:
+            steps += [("log-probabilities", self._align), ("prefix cache", self._cache)]
+        for name, step in [*steps, ("round trip", self._round_trip)]:
+            await self._look(name, step)
+
+    async def _look(self, name: str, step: Callable[[], Awaitable[str]]) -> bool:
+        outcome: Outcome = "ok"
+        try:
+            detail = await step()
+        except _Noteworthy as note:
+            outcome, detail = "warning", str(note)
+        except (_Failed, AttsError) as error:
+            outcome, detail = "failed", str(error)
+        self.findings.append(Finding(self._role.value, name, outcome, detail))
+        return outcome != "failed"
+
+    async def _reach(self) -> str:
+        self.info = info = await self._engine.info()
+        version = info.details.get("version")
+        return f"{info.engine} {version or ''}, {info.model}".replace(" ,", ",")
+
+    async def _render(self) -> str:
+        ids = await self._engine.render([Message("user", _QUESTION)])
+        self._prompt = GrowingIds(ids)
+        if not ids:
+            raise _Failed("the chat template gives no tokens")
+        return f"rendered, {len(ids)} tokens"
+
+    async def _write(self) -> str:
+        self._text = written = await self._generate(_LENGTH)
+        if not written.ids:
+            raise _Failed("the model ends its text at once: the prompt is not one that it knows")
+        spelt = await self._engine.detokenize(written.ids)
+        if spelt.strip("\ufffd ") != written.text.strip("\ufffd "):
+            raise _Failed(f"ids spell {spelt[:30]!r}, the text says {written.text[:30]!r}")
+        return f"accepted and returned, {len(written.ids)} tokens"
+
+    async def _length(self) -> str:
+        assert self.info is not None
+        length, config = self.info.context_length, self._config
+        if length is None:
+            raise _Noteworthy("the server does not say")
+        wanted = config.turns * (config.draft_tokens + config.target_tokens)
+        if length < wanted:
+            raise _Noteworthy(f"{length:,}: less than a chain may want, {wanted:,}; such chains fail")
+        return f"{length:,}"
+
+    async def _stop(self) -> str:
+        text = self._text.text
+        place = len(text) // 2
+        stop = text[place : place + 2]
+        if not stop.strip() or "\ufffd" in stop:
+            raise _Noteworthy("not tried: the text has no place for it")
+        written = await self._generate(_LENGTH, (stop,))
+        if written.finish is not Finish.STOP or stop not in written.text:
+            raise _Failed(f"writing went on behind {stop!r}")
+        return "kept, and end the text"
+
+    async def _seeds(self) -> str:
+        draws = [await self._generate(16, sampling=Sampling(1.0), seed=seed) for seed in (7, 7)]
+        if draws[0].ids != draws[1].ids:
+            raise _Noteworthy("one seed, two texts: runs cannot be repeated exactly")
+        return "one seed, one text"
+
+    async def _align(self) -> str:
+        """Score a text at once and in two parts, and beside what its author said of it."""
+        ids = self._text.ids
+        half = len(ids) // 2
+        whole = (await self._engine.score(self._prompt, ids)).log_probabilities
+        parts: Sequence[float] = ()
+        if half:
+            first = await self._engine.score(self._prompt, ids[:half])
+            second = await self._engine.score([*self._prompt, *ids[:half]], ids[half:])
+            parts = first.log_probabilities + second.log_probabilities
+        apart = max(_mean_difference(whole, parts), _mean_difference(whole, self._text.log_probabilities or ()))
+        if apart > _WRONG:
+            raise _Failed(f"the same tokens scored two ways differ by {apart:.2g} a token")
+        if apart > _CLOSE:
+            raise _Noteworthy(f"returned; two ways differ by {apart:.2g} a token (low precision?)")
+        return f"returned and aligned, two ways differ by {apart:.1g} a token"
+
+    async def _cache(self) -> str:
+        """The context has been scored before, so a server that can serves it from its cache."""
+        long = GrowingIds([*self._prompt, *self._text.ids] * max(1, 256 // (len(self._prompt) + 1)))
+        length = self.info.context_length if self.info else None
+        del long[(length or len(long)) - 8 :]
+        await self._engine.score(long, self._text.ids[:4])
+        usage = (await self._engine.score(long, self._text.ids[:4])).usage
+        if usage.cached < len(long) // 2:
+            raise _Noteworthy(f"not used for scores ({usage.cached} of {len(long)} tokens): each reads all of it anew")
+        return f"used for scores ({usage.cached} of {len(long)} tokens)"
+
+    async def _round_trip(self) -> str:
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            await self._generate(1)
+            times.append(time.perf_counter() - started)
+        return f"{1000 * sorted(times)[2]:.1f} ms for one token"
+
+    async def _generate(
+        self, tokens: int, stop: Sequence[str] = (), sampling: Sampling = _GREEDY, seed: int = 0
+    ) -> Generation:
+        return await self._engine.generate(self._prompt, max_tokens=tokens, sampling=sampling, stop=stop, seed=seed)
+
+
+def _mean_difference(left: Sequence[float], right: Sequence[float]) -> float:
+    """Mean absolute difference; 0 where there is nothing to compare with."""
+    if len(left) != len(right) or not left:
+        return 0.0
+    return sum(abs(a - b) for a, b in zip(left, right, strict=True)) / len(left)

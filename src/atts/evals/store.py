@@ -1,0 +1,337 @@
+"""The run folder: what was asked, what happened, what came of it. The journal is the truth.
+
+    run.json        the resolved configuration, its fingerprint, versions and environment
+    problems.jsonl  the problems with their answers, one a line, in the order of the run
+    journal.jsonl   append-only: `kind` is `turn` or `chain`; one line a turn, one a finished chain
+    sessions.jsonl  when the run was begun and resumed; information only, nothing is computed from it
+    summary.json    figures; can be computed again from the rest
+
+A process that is killed at any moment leaves a folder that can be resumed: what the journal holds whole is never done
+again, a torn last line is cut off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import queue
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import TypeAdapter, ValidationError
+
+from atts.config import FREE_ON_RESUME, RunConfig, validated
+from atts.errors import InputError, RunError
+from atts.types import Chain, Problem, Turn
+
+_TURN = TypeAdapter(Turn)
+_CHAIN = TypeAdapter(Chain)
+_PROBLEM = TypeAdapter(Problem)
+_TURN_LINE = b'{"kind":"turn"'
+_BULKY = {"log_probabilities"}  # and never needed again
+_LEFT_OUT: Any = {"draft": _BULKY, "takeover": _BULKY, "more": {"__all__": _BULKY}, "dropped": {"__all__": _BULKY}}
+_PACKAGES = ("atts-llm", "numpy", "torch", "transformers", "aiohttp")
+
+Key = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Journal:
+    """What a journal says: the turns of every chain in order, the chains that ended, and the lines that are damaged."""
+
+    turns: dict[Key, list[Turn]] = field(default_factory=dict)
+    chains: dict[Key, Chain] = field(default_factory=dict)
+    damaged: list[int] = field(default_factory=list)
+    whole_bytes: int = 0
+
+    @property
+    def last_time(self) -> float:
+        """The latest moment that the journal speaks of, in seconds since the run began."""
+        ends = [chain.end for chain in self.chains.values()]
+        ends += [piece.span.end for turns in self.turns.values() for turn in turns[-1:] for piece in turn.written]
+        return max(ends, default=0.0)
+
+
+class RunFolder:
+    """A run folder that exists: its configuration, problems, journal and summary."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run = _read_json(path / "run.json")
+        self.config = validated(self.run["config"])
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, problems: Sequence[Problem]) -> RunFolder:
+        """A new folder. Nothing counts as written until `run.json` stands, which is last."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / "problems.jsonl", b"".join(_PROBLEM.dump_json(p) + b"\n" for p in problems))
+            write_json(path / "run.json", _description(config))
+        except OSError as error:
+            raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
+        return cls(path)
+
+    @classmethod
+    def exists(cls, path: Path) -> bool:
+        """Whether a run was begun there."""
+        return (path / "run.json").is_file()
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of an earlier run; raises `InputError` if there is none."""
+        if not cls.exists(path):
+            raise InputError(f"{path}: no run there (a folder with run.json is needed)")
+        return cls(path)
+
+    def refuse_if_different(self, config: RunConfig) -> None:
+        """Raise `InputError` naming every key in which the configuration differs from that of the folder."""
+        before, now = self.config.model_dump(), config.model_dump()
+        differing = [key for key in now if key not in FREE_ON_RESUME and before[key] != now[key]]
+        if differing:
+            changes = ", ".join(f"{key} was {before[key]!r}, is {now[key]!r}" for key in differing)
+            raise InputError(f"{self.path} holds another run: {changes} (choose another --out to start anew)")
+
+    def problems(self) -> list[Problem]:
+        """The problems of the run, in its order."""
+        path = self.path / "problems.jsonl"
+        try:
+            return [_PROBLEM.validate_json(line) for line in path.read_bytes().splitlines() if line.strip()]
+        except (OSError, ValidationError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from error
+
+    def journal(self) -> Journal:
+        """All that the journal says. Damaged lines are numbered and skipped; what a later line says of a chain wins."""
+        journal = Journal()
+        for entry in self.entries():
+            if isinstance(entry, int):
+                journal.damaged.append(entry)
+            elif isinstance(entry, Chain):
+                journal.chains[entry.problem, entry.sample] = entry
+            else:
+                turns = journal.turns.setdefault((entry.problem, entry.sample), [])
+                # A chain goes on only from turns that are all there.
+                if entry.turn == len(turns):
+                    turns.append(entry)
+        return journal
+
+    def entries(self) -> Iterator[Turn | Chain | int]:
+        """The journal's lines in order, one at a time; the number of a line that is damaged in its place."""
+        path = self.path / "journal.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n"):
+                    yield _decode(line, number)
+
+    def histories(self) -> Iterator[tuple[Chain, list[Turn]]]:
+        """The chains that ended, each with its turns; memory holds the turns of the chains that are open only."""
+        turns: dict[Key, list[Turn]] = {}
+        for entry in self.entries():
+            if isinstance(entry, Chain):
+                yield entry, turns.pop((entry.problem, entry.sample), [])
+            elif isinstance(entry, Turn) and entry.turn == len(turns.setdefault((entry.problem, entry.sample), [])):
+                turns[entry.problem, entry.sample].append(entry)
+
+    def chains(self) -> Iterator[Chain]:
+        """The chains that ended, in that order, without decoding turns; damaged lines are skipped."""
+        path = self.path / "journal.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n") and not line.startswith(_TURN_LINE):
+                    entry = _decode(line, number)
+                    if isinstance(entry, Chain):
+                        yield entry
+
+    def append(self) -> JournalWriter:
+        """Open the journal for writing, alone. Raises `InputError` if another process has it."""
+        return JournalWriter(self.path / "journal.jsonl")
+
+    def begin_session(self, time: float, ended: int) -> None:
+        """Note that the run begins or goes on, at this time of the run and with so many chains that have ended.
+
+        Raises `RunError` where the disk does not take it.
+        """
+        line = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "time": time, "ended": ended}
+        path = self.path / "sessions.jsonl"
+        try:
+            with path.open("ab") as file:
+                file.write(json.dumps(line).encode() + b"\n")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """When the run was begun and resumed; lines that cannot be read are left out."""
+        path = self.path / "sessions.jsonl"
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return [line for line in map(_object, lines) if line is not None]
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write `summary.json`."""
+        write_json(self.path / "summary.json", summary)
+
+    def summary_if_any(self) -> dict[str, Any] | None:
+        """The figures of the run, if it has any yet."""
+        return self.summary() if (self.path / "summary.json").is_file() else None
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of the run; raises `InputError` if it has none yet."""
+        return _read_json(self.path / "summary.json")
+
+
+class JournalWriter:
+    """Appends lines from a thread of its own, so that a slow disk never holds the event loop.
+
+    Raises `RunError` from `write` or `close` once the disk has failed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = self._open_alone(path)
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def turn(self, turn: Turn) -> None:
+        """Write a turn."""
+        self._write(_TURN_LINE + b"," + _TURN.dump_json(turn, exclude=_LEFT_OUT)[1:])
+
+    def chain(self, chain: Chain) -> None:
+        """Write a chain that has ended."""
+        self._write(b'{"kind":"chain",' + _CHAIN.dump_json(chain)[1:])
+
+    def close(self) -> None:
+        """Write what is left, to the disk itself, and let go of the file."""
+        self._lines.put(None)
+        self._thread.join()
+        try:
+            if self._error is None:
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+        self._raise_if_failed()
+
+    def _write(self, line: bytes) -> None:
+        self._raise_if_failed()
+        self._lines.put(line + b"\n")
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            batch = [self._lines.get()]
+            while not self._lines.empty():
+                batch.append(self._lines.get())
+            open_ = None not in batch
+            try:
+                self._file.write(b"".join(line for line in batch if line is not None))
+                self._file.flush()
+            except OSError as error:
+                self._error = error
+                return
+
+    def _raise_if_failed(self) -> None:
+        if self._error is not None:
+            raise RunError(f"{self._path}: cannot write the journal: {self._error.strerror or self._error}")
+
+    @staticmethod
+    def _open_alone(path: Path) -> BinaryIO:
+        try:
+            file = path.open("a+b")
+        except OSError as error:
+            raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise InputError(f"{path.parent} is in use by another process") from error
+        file.truncate(_end_of_whole_lines(file))
+        return file
+
+
+def _end_of_whole_lines(file: BinaryIO) -> int:
+    """Where the last line that was written whole ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65536)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _decode(line: bytes, number: int) -> Turn | Chain | int:
+    try:
+        values = json.loads(line)
+        kind = values.pop("kind")
+        return _TURN.validate_python(values) if kind == "turn" else _CHAIN.validate_python(values)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return number
+
+
+def _description(config: RunConfig) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "fingerprint": config.fingerprint(),
+        "config": config.model_dump(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "environment": {
+            "system": platform.platform(),
+            "processors": os.cpu_count(),
+            "executable": sys.implementation.name,
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: an object is needed")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file in one step: a reader sees the old one or the new one."""
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

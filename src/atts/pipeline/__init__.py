@@ -1,0 +1,1 @@
+"""How chains are made; an engine is known only as a protocol."""

@@ -1,0 +1,47 @@
+"""How chains are made, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from atts.types import Sampling, Stage
+
+OnReject = Literal["continue", "replace"]
+
+STEP_END = "\n\n"  # a step is a paragraph
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSettings:
+    """What a turn is and when a chain ends.
+
+    `stop` cuts chunks and takeovers (a step ends with a blank line); without it a chunk is `draft_tokens` tokens and a
+    takeover `target_tokens`. On rejection the target writes on after the draft's chunk (`continue`, the paper) or in
+    its place (`replace`). `score` names the score that is decided on.
+    """
+
+    turns: int = 15
+    draft_tokens: int = 500
+    target_tokens: int = 500
+    stop: tuple[str, ...] = ()
+    on_reject: OnReject = "continue"
+    draft_sampling: Sampling = field(default_factory=Sampling)
+    target_sampling: Sampling = field(default_factory=Sampling)
+    score: str = "log_perplexity"
+    short_chunk: int = 100  # characters; a last chunk below this is compared with its like only
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSettings:
+    """Requests of each stage that may be open at once, and chains that may."""
+
+    chains: int = 64
+    draft: int = 32
+    score: int = 32
+    takeover: int = 32
+
+    def limit(self, stage: Stage) -> int:
+        """The number of slots of a stage."""
+        limit: int = getattr(self, stage.value)
+        return limit

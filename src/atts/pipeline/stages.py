@@ -1,0 +1,187 @@
+"""The stages of a turn on two engines: slots, seeds, timing. What a strategy is written in terms of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from atts.engines.base import Engine
+from atts.errors import ScoreError
+from atts.events import Decided, Sink, StageEnded, StageQueued, StageStarted
+from atts.pipeline.chain import ChainState
+from atts.pipeline.settings import ChainSettings, SlotSettings
+from atts.pipeline.slots import Slots
+from atts.seeds import derive, uniform
+from atts.stats.calibrator import Calibrator
+from atts.stats.scores import raw_scores
+from atts.types import Chunk, Decision, Message, Piece, Role, Span, Stage, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What came of scoring a chunk: every raw score by name (none if it could not be scored), and the cost."""
+
+    scores: Mapping[str, float]
+    usage: Usage
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The likeliest next tokens with their log-probabilities, and the cost.
+
+    Engines do not say how much of the chat they had in their cache, so all of it counts as prompt.
+    """
+
+    likeliest: Sequence[tuple[str, float]]
+    usage: Usage
+    span: Span
+
+
+@dataclass(slots=True)
+class _Timer:
+    """The span of a stage in the making."""
+
+    ready: float
+    start: float = 0.0
+    tokens: int = 0
+    ends: list[float] = field(default_factory=list)
+
+
+class Stages:
+    """Draft, score, decide, take over: for any chain, each within the slots of its stage."""
+
+    def __init__(
+        self,
+        engines: Mapping[Role, Engine],
+        settings: ChainSettings,
+        slots: SlotSettings,
+        calibrator: Calibrator,
+        seed: int,
+        clock: Callable[[], float],
+        emit: Sink,
+    ) -> None:
+        self.settings = settings
+        self.slots = {stage: Slots(slots.limit(stage)) for stage in Stage}
+        self.calibrator = calibrator
+        self._engines = engines
+        self._writing = {
+            Role.DRAFT: (Stage.DRAFT, settings.draft_tokens, settings.draft_sampling),
+            Role.TARGET: (Stage.TAKEOVER, settings.target_tokens, settings.target_sampling),
+        }
+        self._seed = seed
+        self._clock = clock
+        self._emit = emit
+
+    async def draft(self, chain: ChainState) -> Piece:
+        """The draft writes the next chunk. Nothing is appended yet."""
+        return await self.write(chain, Role.DRAFT)
+
+    async def takeover(self, chain: ChainState) -> Piece:
+        """The target writes what comes next. Nothing is appended yet."""
+        return await self.write(chain, Role.TARGET)
+
+    async def write(
+        self,
+        chain: ChainState,
+        role: Role,
+        *,
+        limit: int | None = None,
+        stop: Sequence[str] | None = None,
+        temperature: float | None = None,
+        lead: str = "",
+        purpose: str = "",
+    ) -> Piece:
+        """One of the two writes after what stands; by default as the settings say. Nothing is appended yet.
+
+        `lead` is put before it and is part of the piece. `purpose` tells apart what one model writes in one turn.
+        """
+        stage, tokens, sampling = self._writing[role]
+        sampling = sampling if temperature is None else replace(sampling, temperature=temperature)
+        leading = await self.tokenize(role, lead) if lead else ()
+        # The context itself, not a copy: an engine knows it again, and writes out only what is new.
+        prefix = [*chain.context.ids(role), *leading] if leading else chain.context.ids(role)
+        parts = (stage.value, purpose) if purpose else (stage.value,)
+        async with self._stage(chain, stage) as timer:
+            written = await self._engines[role].generate(
+                prefix,
+                max_tokens=tokens if limit is None else limit,
+                sampling=sampling,
+                stop=self.settings.stop if stop is None else stop,
+                seed=derive(self._seed, chain.problem, chain.sample, chain.turn, *parts),
+            )
+            timer.tokens = written.usage.completion
+        return Piece(
+            author=role,
+            text=lead + written.text,
+            ids=leading + written.ids,
+            finish=written.finish,
+            usage=written.usage,
+            span=self._span(timer),
+            log_probabilities=None if lead else written.log_probabilities,
+        )
+
+    async def score(self, chain: ChainState, piece: Piece) -> Scored:
+        """The target reads the chunk, one prefill. A failure to score is no score, never a number."""
+        async with self._stage(chain, Stage.SCORE) as timer:
+            try:
+                continuation = await chain.context.read_by(Role.TARGET, piece)
+                scoring = await self._engines[Role.TARGET].score(chain.context.ids(Role.TARGET), continuation)
+                # The draft's log-probabilities belong to the draft's tokens: no use where the target reads others.
+                drafted = piece.log_probabilities if continuation == piece.ids else None
+                scores = raw_scores(scoring.log_probabilities, drafted, len(piece.text))
+                usage = scoring.usage
+                timer.tokens = len(continuation)
+            except ScoreError:
+                scores, usage = {}, Usage()
+        return Scored(scores, usage, self._span(timer))
+
+    async def ask(self, chain: ChainState, messages: Sequence[Message], top: int) -> Asked:
+        """The target's `top` likeliest next tokens behind a chat of its own, as text, likeliest first."""
+        target = self._engines[Role.TARGET]
+        prefix = await target.render(messages)
+        async with self._stage(chain, Stage.SCORE) as timer:
+            tokens = await target.next_token(prefix, top=top)
+            timer.tokens = len(prefix)
+        likeliest = [(await target.detokenize([token]), value) for token, value in tokens]
+        return Asked(likeliest, Usage(prompt=len(prefix), completion=1), self._span(timer))
+
+    async def tokenize(self, role: Role, text: str) -> tuple[int, ...]:
+        """The text on its own as the token ids of that role's engine."""
+        return tuple(await self._engines[role].tokenize(text))
+
+    def announce(self, chain: ChainState, piece: Piece, scores: Mapping[str, float]) -> None:
+        """Tell the calibrator of a chunk that is decided on later, once others are known too."""
+        self.calibrator.announce(self._chunk(chain, piece), scores.get(self.settings.score))
+
+    def decide(self, chain: ChainState, piece: Piece, scores: Mapping[str, float]) -> Decision:
+        """Whether the target takes over; synchronous, so that no other decision comes in between."""
+        u = uniform(self._seed, chain.problem, chain.sample, chain.turn, "smoothing")
+        decision = self.calibrator.decide(self._chunk(chain, piece), scores.get(self.settings.score), u)
+        self._emit(Decided(decision, self._clock()))
+        return decision
+
+    def _chunk(self, chain: ChainState, piece: Piece) -> Chunk:
+        short = not self.settings.stop and len(piece.text) < self.settings.short_chunk and chain.finishes(piece)
+        return Chunk(chain.problem, chain.sample, chain.turn, short)
+
+    @asynccontextmanager
+    async def _stage(self, chain: ChainState, stage: Stage) -> AsyncIterator[_Timer]:
+        """A slot of the stage for the block, and its events; a stage that fails or is cancelled ends too."""
+        problem, sample = chain.key
+        timer = _Timer(ready=self._clock())
+        held = False
+        self._emit(StageQueued(stage, problem, sample, timer.ready))
+        try:
+            async with self.slots[stage].hold((chain.order, chain.turn)):
+                held = True
+                timer.start = self._clock()
+                self._emit(StageStarted(stage, problem, sample, timer.start))
+                yield timer
+        finally:
+            timer.ends.append(self._clock())
+            self._emit(StageEnded(stage, problem, sample, held, timer.tokens, timer.ends[-1]))
+
+    def _span(self, timer: _Timer) -> Span:
+        return Span(timer.ready, timer.start, timer.ends[-1])

@@ -1,0 +1,62 @@
+"""Asynchronous test-time scaling (arXiv 2509.15148): the draft writes, the target scores, a p-value decides."""
+
+from __future__ import annotations
+
+from atts.pipeline.chain import ChainState
+from atts.pipeline.stages import Scored, Stages
+from atts.pipeline.strategies.base import Strategy, options
+from atts.types import Decision, Piece, Role, Turn
+
+
+@options
+class Atts(Strategy):
+    """Draft → verify → takeover on rejection, without waiting for any other chain."""
+
+    name = "atts"
+    description = "the draft writes, the target scores each chunk and takes over the strangest share of them"
+    roles = (Role.DRAFT, Role.TARGET)
+    controlled = True
+
+    async def turn(self, chain: ChainState, stages: Stages) -> Turn | None:
+        """One chunk, one score, one decision, and on rejection one takeover."""
+        problem, sample = chain.key
+        number = chain.turn
+        draft = await stages.draft(chain)
+        replace = stages.settings.on_reject == "replace"
+        # A finished chunk cannot be continued, only replaced; an empty one gives nothing to score.
+        if not draft.ids or (chain.finishes(draft) and not replace):
+            await chain.append(draft)
+            return Turn(problem, sample, number, draft)
+        scored = await stages.score(chain, draft)
+        decision = await self.decide(chain, stages, draft, scored)
+        takeover = None
+        if not (decision.rejected and replace):
+            await chain.append(draft)
+        if decision.rejected:
+            takeover = await stages.takeover(chain)
+            await chain.append(takeover)
+        return Turn(
+            problem,
+            sample,
+            number,
+            draft,
+            scored.scores,
+            scored.usage,
+            scored.span,
+            decision,
+            takeover,
+            replaced=decision.rejected and replace,
+        )
+
+    async def decide(self, chain: ChainState, stages: Stages, draft: Piece, scored: Scored) -> Decision:
+        """Decide at once, on what is known."""
+        return stages.decide(chain, draft, scored.scores)
+
+
+@options
+class Coin(Atts):
+    """The same with decisions by chance: what any way of choosing has to beat."""
+
+    name = "coin"
+    description = "as atts, but a coin decides at the same rate: the control beside every result"
+    calibrator = "coin"

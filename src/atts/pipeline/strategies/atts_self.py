@@ -1,0 +1,107 @@
+"""One model in both roles: it reads its own chunks, and writes the strangest of them again or starts from a sibling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from atts.errors import EngineError
+from atts.pipeline.chain import ChainState
+from atts.pipeline.stages import Stages
+from atts.pipeline.strategies.base import Strategy, options
+from atts.stats.scores import raw_scores
+from atts.types import Finish, Piece, Role, Span, Turn, Usage
+
+
+@options
+class AttsSelf(Strategy):
+    """The draft writes; what the p-value of its own log-probabilities rejects is mended by the draft itself.
+
+    With `remedy` `redraw` the chunk is drawn `redraws` times more and the least strange of all draws stands. With
+    `fork` the whole chain is dropped for a copy of its best sibling, the one with the lowest mean perplexity less
+    `alpha` a turn. Redraws, and the chunk behind a fork, are drawn at `temperature` (None: that of the draft).
+    Scores cost no request, but need an engine that returns log-probabilities with what it writes.
+    """
+
+    name = "atts-self"
+    description = "one model (the draft) in both roles: rejected chunks are drawn again, or forked from a sibling"
+    roles = (Role.DRAFT,)
+    controlled = True
+
+    remedy: Literal["redraw", "fork"] = "redraw"
+    redraws: Annotated[int, Field(ge=1)] = 3
+    alpha: Annotated[float, Field(ge=0)] = 0.01
+    temperature: Annotated[float, Field(ge=0)] | None = None
+
+    async def turn(self, chain: ChainState, stages: Stages) -> Turn:
+        """One chunk, its score, one decision, and on rejection the remedy."""
+        problem, sample = chain.key
+        hot = self.temperature if chain.notes.get("forked") else None
+        draft = await stages.write(chain, Role.DRAFT, temperature=hot)
+        turn = Turn(problem, sample, chain.turn, draft, notes=chain.notes)
+        if not draft.ids:
+            await chain.append(draft)
+            return turn
+        scores = _own_scores(draft)
+        decision = stages.decide(chain, draft, scores)
+        turn = replace(turn, scores=scores, decision=decision, notes=_with(chain.notes, scores["perplexity"]))
+        if decision.rejected and self.remedy == "redraw":
+            return await self._redraw(chain, stages, turn, draft)
+        if decision.rejected and (sibling := self._best_sibling(chain)) is not None:
+            return await _fork(chain, sibling, turn, draft)
+        await chain.append(draft)
+        return turn
+
+    async def _redraw(self, chain: ChainState, stages: Stages, turn: Turn, draft: Piece) -> Turn:
+        draws = [draft]
+        for number in range(self.redraws):
+            purpose = f"redraw {number}"
+            draws.append(await stages.write(chain, Role.DRAFT, temperature=self.temperature, purpose=purpose))
+        name = stages.settings.score
+        best = min(draws, key=lambda piece: _own_scores(piece)[name] if piece.ids else math.inf)
+        await chain.append(best)
+        others = tuple(piece for piece in draws[1:] if piece is not best)
+        if best is draft:
+            return replace(turn, dropped=others)
+        return replace(turn, takeover=best, replaced=True, dropped=others)
+
+    def _best_sibling(self, chain: ChainState) -> ChainState | None:
+        """The open chain of the same problem that stands best, if there is another one that has begun."""
+        others = [other for other in chain.group.chains.values() if other is not chain]
+        able = [other for other in others if other.notes.get("scored") and other.text and not other.finished]
+        return min(able, key=lambda other: (self._rank(other), other.sample), default=None)
+
+    def _rank(self, chain: ChainState) -> float:
+        return chain.notes["perplexity"] / chain.notes["scored"] - self.alpha * chain.turn
+
+
+def _own_scores(piece: Piece) -> Mapping[str, float]:
+    """The scores of a piece under its own author."""
+    if piece.log_probabilities is None:
+        raise EngineError("atts-self needs the log-probabilities of what the draft writes, and its engine gives none")
+    return raw_scores(piece.log_probabilities, None, len(piece.text))
+
+
+def _with(notes: Mapping[str, float], perplexity: float) -> Mapping[str, float]:
+    """The notes with one more scored chunk: how many there were, and the sum of their perplexities."""
+    return {"scored": notes.get("scored", 0) + 1, "perplexity": notes.get("perplexity", 0.0) + perplexity}
+
+
+async def _fork(chain: ChainState, sibling: ChainState, turn: Turn, draft: Piece) -> Turn:
+    """Everything that stands is dropped for a copy of what the sibling has, which costs nothing to write."""
+    copy = Piece(
+        author=Role.DRAFT,
+        text=sibling.text,
+        ids=sibling.context.written(Role.DRAFT),
+        finish=Finish.STOP,
+        usage=Usage(),
+        span=Span(draft.span.end, draft.span.end, draft.span.end),
+    )
+    notes = {**sibling.notes, "forked": 1}
+    chain.restart()
+    await chain.append(copy)
+    return replace(turn, takeover=copy, replaced=True, notes=notes, anew=True)

@@ -1,0 +1,40 @@
+"""What a method is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from atts.pipeline.chain import ChainState
+from atts.pipeline.stages import Stages
+from atts.types import Role, Turn
+
+options = dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+"""Decorates a strategy: its fields are its options, checked when it is made."""
+
+
+@options
+class Strategy(ABC):
+    """A way of making the next turn of a chain. It keeps no state of its own: that is the chain's.
+
+    `name` is what it is called in a configuration, `description` one line on what it does, `roles` the models that it
+    needs. `controlled` says that a calibrator decides on takeovers, so that a rate is promised; `calibrator` names the
+    only one that it works with, or is empty. With `together`, all samples of a problem have to be open at once.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    roles: ClassVar[tuple[Role, ...]]
+    controlled: ClassVar[bool] = False
+    calibrator: ClassVar[str] = ""
+    together: ClassVar[bool] = False
+
+    @abstractmethod
+    async def turn(self, chain: ChainState, stages: Stages) -> Turn | None:
+        """Make the next turn and append what stands of it to the chain; None if the run stops before it begins.
+
+        Raises `EngineError` where an engine fails.
+        """

@@ -1,0 +1,1 @@
+"""What a person looks at after a run: a self-contained page, and a timeline for trace viewers."""

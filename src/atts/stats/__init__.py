@@ -1,0 +1,1 @@
+"""The statistics: pure numpy, no I/O, no clock, no hidden randomness."""

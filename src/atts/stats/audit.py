@@ -1,0 +1,188 @@
+"""What decisions came to: realised against promised rate, and whether the strange chunks were the ones taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atts.stats.control import HEADROOM, round_limit
+from atts.stats.estimate import Bootstrap, Estimate
+from atts.types import Decision
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+WINDOW = 200  # decisions
+ENOUGH = 100  # decisions: a turn with fewer is listed, but no figure rests on it
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRate:
+    """Decisions of one turn, and the share of them that were takeovers."""
+
+    turn: int
+    n: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How a sequence of decisions kept its promise. Rates and deviations are fractions, not per cent.
+
+    `rate`: the realised rate; `low`, `high`: its 95 % interval, questions resampled. `worst_turn` and `turn_rms`:
+    deviation by turn, of turns with 100 decisions or more (all turns if none has), the root mean square weighted by
+    decisions. `question_rms`: unweighted, over questions. `window_rms`: over all windows of 200 consecutive decisions.
+    `window_excess`: the most by which the takeovers of any window of any length exceeded `1.05 * rate * n`.
+    `overflow`: share of full rounds (all samples of a question at one turn) with more than K takeovers; `rounds_over`:
+    rounds, full or not, with more than K. `selectivity`: mean rank of the taken-over chunks minus that of the others,
+    ranks in [0, 1] within the turn; `question_selectivity`: within the question. A perfect choice gives 0.5, a coin 0.
+    """
+
+    promised: float
+    n: int
+    rate: float
+    low: float
+    high: float
+    by_turn: tuple[TurnRate, ...]
+    worst_turn: float
+    turn_rms: float
+    question_low: float
+    question_high: float
+    question_rms: float
+    window_rms: float
+    window_excess: float
+    overflow: float
+    rounds_over: int
+    selectivity: float
+    question_selectivity: float
+    start_64: float
+    start_256: float
+
+    def plain(self) -> dict[str, Any]:
+        """As data for JSON; NaN becomes None."""
+        return {key: None if value != value else value for key, value in asdict(self).items()}
+
+
+def audit(decisions: Sequence[Decision], promised: float, samples: int, *, slack: int = 1) -> Audit:
+    """Audit decisions given in the order in which they were taken. Raises ValueError if there are none."""
+    if not decisions:
+        raise ValueError("there are no decisions to audit")
+    rejected = np.array([decision.rejected for decision in decisions], dtype=np.float64)
+    turns = np.array([decision.chunk.turn for decision in decisions], dtype=np.int64)
+    questions = _numbered([decision.chunk.problem for decision in decisions])
+    by_turn = tuple(TurnRate(int(t), *_rate(rejected[turns == t])) for t in np.unique(turns))
+    judged = _judged(by_turn)
+    interval = _interval(rejected, questions)
+    by_question = np.bincount(questions, rejected) / np.bincount(questions)
+    full, over = _rounds(rejected, turns, questions, samples, round_limit(promised, samples, slack))
+    scores = np.array([np.nan if d.score is None else d.score for d in decisions])
+    return Audit(
+        promised=promised,
+        n=len(decisions),
+        rate=float(rejected.mean()),
+        low=interval.low,
+        high=interval.high,
+        by_turn=by_turn,
+        worst_turn=max(abs(turn.rate - promised) for turn in judged),
+        turn_rms=_rms(np.array([t.rate - promised for t in judged]), np.array([t.n for t in judged])),
+        question_low=float(by_question.min()),
+        question_high=float(by_question.max()),
+        question_rms=_rms(by_question - promised),
+        window_rms=_rms(_windows(rejected, WINDOW) - promised),
+        window_excess=_excess(rejected, promised * HEADROOM),
+        overflow=float(over[full].mean()) if full.any() else float("nan"),
+        rounds_over=int(over.sum()),
+        selectivity=_selectivity(scores, rejected, turns),
+        question_selectivity=_selectivity(scores, rejected, questions),
+        start_64=float(rejected[:64].mean() - promised),
+        start_256=float(rejected[:256].mean() - promised),
+    )
+
+
+def averaged(audits: Sequence[Audit]) -> Audit:
+    """The mean over several orders of the same decisions; of the deviations at the start the root mean square, and of
+    what must never happen (`window_excess`, `rounds_over`) the worst.
+    """
+    first = audits[0]
+
+    def column(name: str) -> Floats:
+        return np.array([getattr(one, name) for one in audits], dtype=np.float64)
+
+    values: dict[str, Any] = {name: float(column(name).mean()) for name in _FIGURES}
+    values |= {name: _rms(column(name)) for name in ("start_64", "start_256")}
+    values["window_excess"] = float(column("window_excess").max())
+    rates = np.array([[turn.rate for turn in one.by_turn] for one in audits]).mean(axis=0)
+    turns = tuple(TurnRate(turn.turn, turn.n, float(rate)) for turn, rate in zip(first.by_turn, rates, strict=True))
+    values["rounds_over"] = int(column("rounds_over").max())
+    return replace(first, by_turn=turns, **values)
+
+
+def coin_floor(n: int, rate: float) -> float:
+    """Standard deviation of the rate of `n` decisions of a coin: what cannot be told from keeping the promise."""
+    return float(np.sqrt(rate * (1 - rate) / n)) if n else float("nan")
+
+
+_FIGURES = tuple(field.name for field in fields(Audit) if field.type == "float")
+
+
+def _rate(rejected: Floats) -> tuple[int, float]:
+    return len(rejected), float(rejected.mean())
+
+
+def _judged(by_turn: Sequence[TurnRate]) -> list[TurnRate]:
+    return [turn for turn in by_turn if turn.n >= ENOUGH] or list(by_turn)
+
+
+def _numbered(names: Sequence[str]) -> Ints:
+    return np.asarray(np.unique(np.asarray(names), return_inverse=True)[1], dtype=np.int64)
+
+
+def _rms(values: Floats, weights: Ints | None = None) -> float:
+    return float(np.sqrt(np.average(np.square(values), weights=weights)))
+
+
+def _interval(rejected: Floats, questions: Ints) -> Estimate:
+    decided = np.bincount(questions)
+    return Bootstrap(len(decided)).ratio(np.bincount(questions, rejected), decided)
+
+
+def _windows(rejected: Floats, width: int) -> Floats:
+    width = min(width, len(rejected))
+    sums = np.concatenate([[0.0], np.cumsum(rejected)])
+    return np.asarray((sums[width:] - sums[:-width]) / width)
+
+
+def _excess(rejected: Floats, allowed: float) -> float:
+    """The largest sum of `rejected - allowed` over consecutive decisions: one pass, as for the best subarray."""
+    sums = np.concatenate([[0.0], np.cumsum(rejected - allowed)])
+    return float((sums - np.minimum.accumulate(sums)).max())
+
+
+def _rounds(
+    rejected: Floats, turns: Ints, questions: Ints, samples: int, limit: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """For every round: whether all its samples were decided, and whether more than `limit` were taken over."""
+    rounds = questions * (int(turns.max()) + 1) + turns
+    _, number = np.unique(rounds, return_inverse=True)
+    return np.bincount(number) >= samples, np.bincount(number, rejected) > limit
+
+
+def _selectivity(scores: Floats, rejected: Floats, groups: Ints) -> float:
+    ranks = np.full(len(scores), np.nan)
+    known = np.isfinite(scores)
+    for group in np.unique(groups):
+        inside = known & (groups == group)
+        ranks[inside] = _ranks(scores[inside])
+    taken, left = ranks[known & (rejected == 1)], ranks[known & (rejected == 0)]
+    return float(taken.mean() - left.mean()) if len(taken) and len(left) else float("nan")
+
+
+def _ranks(scores: Floats) -> Floats:
+    """Mid-ranks in [0, 1]."""
+    ordered = np.sort(scores)
+    below, upto = np.searchsorted(ordered, scores, "left"), np.searchsorted(ordered, scores, "right")
+    return np.asarray((below + upto) / (2 * max(1, len(scores))))

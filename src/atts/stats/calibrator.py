@@ -1,0 +1,50 @@
+"""What a calibrator is: the one place where it is decided whether the target takes a chunk over."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from atts.types import Chunk, Decision
+
+
+class Calibrator(Protocol):
+    """Turns scores into decisions so that the share of takeovers holds a promised rate.
+
+    Synchronous and free of clocks, I/O and hidden randomness: the same calls give the same decisions. A decision and
+    the update that follows from it are one step.
+    """
+
+    name: str
+    rate: float
+
+    def announce(self, chunk: Chunk, score: float | None) -> None:
+        """Hear of a score that is decided on later, for calibrators that rank a round of chunks among each other."""
+        ...
+
+    def decide(self, chunk: Chunk, score: float | None, u: float) -> Decision:
+        """Decide on a chunk and learn from it.
+
+        `score` is the nonconformity score (large = strange); None, NaN and infinities mean unscored: taken over if
+        the budget allows, never ranked, never banked. `u` in (0, 1) breaks ties (smoothed p-value); the caller
+        derives it from the decision's seed.
+        """
+        ...
+
+    def replay(self, decision: Decision) -> None:
+        """Learn from a decision taken earlier, so that the state is as if `decide` had just returned it."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything that later decisions depend on, as plain data (JSON)."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state; the rest of the stream is decided identically."""
+        ...
+
+    def certificate(self) -> dict[str, dict[str, float]]:
+        """By group ("all", "turn:0", …): `n` decisions, `taken_over`, and `deviation` of their rate from the promise.
+
+        For trackers the deviation is read off the state: sum(rejected − rate) = −(theta_end − theta_start) / eta.
+        """
+        ...

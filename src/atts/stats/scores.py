@@ -1,0 +1,154 @@
+"""Nonconformity scores: how strange a chunk is to the target (large = strange), from per-token log-probabilities.
+
+All log-probabilities are natural logarithms, so scores are in nats. A score is never invented: what is missing, not
+finite or misaligned raises ScoreError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atts.errors import InputError, ScoreError
+
+Floats = npt.NDArray[np.float64]
+
+WINDOW = 32  # tokens of `worst_window`
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a score is computed from: one log-probability a token of the chunk, and the chunk's length as text.
+
+    `target` has shape (tokens,); `draft` the same, or is None where the draft's log-probabilities are not known or
+    belong to other tokens (vocabularies that differ). `characters` is the length of the chunk's text.
+    """
+
+    target: Floats
+    draft: Floats | None
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score by name; `needs_draft` if it cannot be computed without the draft's log-probabilities."""
+
+    name: str
+    description: str
+    function: Callable[[Evidence], float]
+    needs_draft: bool = False
+
+
+def log_perplexity(evidence: Evidence) -> float:
+    """Mean negative log-probability a token under the target."""
+    return -float(evidence.target.mean())
+
+
+def log_likelihood_ratio(evidence: Evidence) -> float:
+    """Mean over the tokens of `log q(draft) - log p(target)`: how much likelier the draft found its chunk.
+
+    The logarithm of the ratio that speculative decoding tests token by token (Leviathan et al. 2023).
+    """
+    if evidence.draft is None:
+        raise ScoreError("the draft's log-probabilities are missing: log_likelihood_ratio needs them")
+    return float((evidence.draft - evidence.target).mean())
+
+
+def worst_window(evidence: Evidence) -> float:
+    """The largest mean negative log-probability of 32 consecutive tokens; of the whole chunk if it is shorter."""
+    width = min(WINDOW, len(evidence.target))
+    sums = np.cumsum(np.concatenate([[0.0], -evidence.target]))
+    return float((sums[width:] - sums[:-width]).max()) / width
+
+
+def nats_per_character(evidence: Evidence) -> float:
+    """Negative log-probability of the chunk per character of text: comparable between tokenizers."""
+    if evidence.characters < 1:
+        raise ScoreError("the chunk has tokens but no text: nats_per_character is not defined")
+    return -float(evidence.target.sum()) / evidence.characters
+
+
+SCORES: Mapping[str, Score] = {
+    score.name: score
+    for score in (
+        Score("log_perplexity", "mean negative log-probability a token under the target", log_perplexity),
+        Score(
+            "log_likelihood_ratio",
+            "mean log-probability a token under the draft minus that under the target",
+            log_likelihood_ratio,
+            needs_draft=True,
+        ),
+        Score("worst_window", "largest mean negative log-probability of 32 consecutive tokens", worst_window),
+        Score("nats_per_character", "negative log-probability a character of text", nats_per_character),
+    )
+}
+
+
+def find_score(name: str) -> Score:
+    """The score of this name. Raises InputError if there is none."""
+    if name not in SCORES:
+        raise InputError(f"there is no score {name!r}: choose one of {', '.join(SCORES)}")
+    return SCORES[name]
+
+
+def score_chunk(
+    score: Score, target: Sequence[float], draft: Sequence[float] | None = None, characters: int = 0
+) -> float:
+    """The nonconformity score of a chunk, in nats, finite.
+
+    `target` and `draft` hold one log-probability for each token of the chunk, `characters` the length of its text.
+    Raises ScoreError if there are no tokens, a value is missing or not finite, or the two lengths differ.
+    """
+    return _finite(score, evidence(target, draft, characters))
+
+
+def raw_scores(target: Sequence[float], draft: Sequence[float] | None = None, characters: int = 0) -> dict[str, float]:
+    """Every score that can be computed, by name, and the raw `perplexity`: what a run logs to be rescored later.
+
+    Raises ScoreError as `score_chunk` does; a score that needs what this chunk does not have is left out.
+    """
+    known = evidence(target, draft, characters)
+    raw: dict[str, float] = {}
+    for score in SCORES.values():
+        if not (score.needs_draft and known.draft is None) and not (score is _PER_CHARACTER and characters < 1):
+            raw[score.name] = _finite(score, known)
+    with np.errstate(over="ignore"):
+        perplexity = float(np.exp(raw["log_perplexity"]))
+    if np.isfinite(perplexity):
+        raw["perplexity"] = perplexity
+    return raw
+
+
+def evidence(target: Sequence[float], draft: Sequence[float] | None = None, characters: int = 0) -> Evidence:
+    """Checked arrays from what the engines returned. Raises ScoreError."""
+    scored = _log_probabilities(target, "target")
+    if draft is None:
+        return Evidence(scored, None, characters)
+    drawn = _log_probabilities(draft, "draft")
+    if len(drawn) != len(scored):
+        raise ScoreError(f"misaligned: {len(drawn)} log-probabilities of the draft, {len(scored)} of the target")
+    return Evidence(scored, drawn, characters)
+
+
+def _log_probabilities(values: Sequence[float], whose: str) -> Floats:
+    if len(values) == 0:
+        raise ScoreError(f"the {whose} returned no log-probabilities: the chunk has no tokens")
+    array = np.asarray(values, dtype=np.float64)  # None becomes NaN
+    if not np.isfinite(array).all():
+        first = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise ScoreError(f"the {whose}'s log-probability of token {first} of {len(array)} is {values[first]}")
+    return array
+
+
+def _finite(score: Score, known: Evidence) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = score.function(known)
+    if not np.isfinite(value):
+        raise ScoreError(f"{score.name} of the chunk is {value}")
+    return value
+
+
+_PER_CHARACTER = SCORES["nats_per_character"]

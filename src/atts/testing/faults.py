@@ -1,0 +1,132 @@
+"""How a server misbehaves: which requests, and in what way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from atts.seeds import derive, uniform
+
+FAULTS = {
+    "reset": "the connection is cut without an answer",
+    "error": "status 500",
+    "busy": "status 503 with Retry-After",
+    "hang": "no answer for `hang` seconds",
+    "truncated": "half of the JSON, then the connection is cut",
+    "missing": "answer without log-probabilities",
+    "nan": "one log-probability is NaN",
+    "empty": "an answer without text and tokens",
+}
+"""Every fault by name. `slow start` is not among them: it is a server's `start_after`."""
+
+
+class Faults:
+    """Spoils a share of the requests, each in one of the ways, by a seed. `done` counts what was done.
+
+    `hang` is how long a request hangs, `start_after` how long the server says 503 at first; both in seconds.
+    """
+
+    def __init__(
+        self,
+        rate: float = 0.0,
+        kinds: Sequence[str] = tuple(FAULTS),
+        *,
+        seed: int = 0,
+        hang: float = 3600.0,
+        start_after: float = 0.0,
+    ) -> None:
+        self.rate, self.kinds, self.seed, self.hang = rate, tuple(kinds), seed, hang
+        self.done: Counter[str] = Counter()
+        self._count = 0
+        self._starts = time.monotonic() + start_after
+
+    @property
+    def started(self) -> bool:
+        """Whether the slow start is over."""
+        return time.monotonic() >= self._starts
+
+    def draw(self) -> str:
+        """The fault of the next request; empty for none."""
+        self._count += 1
+        if uniform(self.seed, "whether", self._count) >= self.rate:
+            return ""
+        return self.kinds[derive(self.seed, "which", self._count) % len(self.kinds)]
+
+    async def answer(self, request: web.Request, fault: str, body: dict[str, Any]) -> web.StreamResponse:
+        """The answer as this fault makes it."""
+        self.done[fault or "none"] += 1
+        match fault:
+            case "reset":
+                _cut(request)
+            case "error":
+                return web.json_response({"error": {"message": "injected"}}, status=500)
+            case "busy":
+                return web.json_response({"error": "busy"}, status=503, headers={"Retry-After": "0.05"})
+            case "hang":
+                await asyncio.sleep(self.hang)
+            case "truncated":
+                await _half(request, json.dumps(body).encode())
+        return web.json_response(spoiled(body, fault))
+
+
+def spoiled(value: Any, fault: str) -> Any:
+    """The answer with its log-probabilities or its text spoilt, wherever they stand."""
+    if isinstance(value, list):
+        return [spoiled(item, fault) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _spoiled_entry(item, fault) if key in _SPOILT[fault] else spoiled(item, fault)
+        for key, item in value.items()
+        if not (fault == "missing" and key in _SPOILT[fault])
+    }
+
+
+_LOG_PROBABILITIES = frozenset({"input_token_logprobs", "output_token_logprobs", "prompt_logprobs", "logprobs"})
+_SPOILT: dict[str, frozenset[str]] = {
+    "": frozenset(),
+    "hang": frozenset(),
+    "reset": frozenset(),
+    "missing": _LOG_PROBABILITIES,
+    "nan": _LOG_PROBABILITIES,
+    "empty": _LOG_PROBABILITIES | {"text", "output_ids", "token_ids", "tokens"},
+}
+
+
+def _spoiled_entry(item: Any, fault: str) -> Any:
+    if fault == "empty":
+        return "" if isinstance(item, str) else [] if isinstance(item, list) else None
+    return _with_nan(item)
+
+
+def _with_nan(item: Any) -> Any:
+    """The last number among log-probabilities becomes NaN."""
+    if isinstance(item, dict):
+        if "token_logprobs" in item:
+            return item | {"token_logprobs": _with_nan(item["token_logprobs"])}
+        return {key: entry | {"logprob": float("nan")} for key, entry in item.items()}
+    if isinstance(item, list) and item:
+        last = item[-1]
+        if isinstance(last, list):  # [log-probability, id, text]
+            return [*item[:-1], [float("nan"), *last[1:]]]
+        return [*item[:-1], _with_nan(last) if isinstance(last, dict) else float("nan")]
+    return item
+
+
+def _cut(request: web.Request) -> NoReturn:
+    if request.transport is not None:
+        request.transport.abort()
+    raise asyncio.CancelledError  # as where the client has closed it
+
+
+async def _half(request: web.Request, content: bytes) -> NoReturn:
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(content))})
+    await response.prepare(request)
+    await response.write(content[: len(content) // 2])
+    _cut(request)

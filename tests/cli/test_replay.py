@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from atts.cli import cli
+from atts.errors import InputError
+from atts.stats.calibrators import make_calibrator
+from atts.stats.settings import CalibratorSettings
+from atts.stats.synthetic import World, simulate
+
+SCRIPTED = ["--preset", "bundled", "--draft", "scripted:5", "--target", "scripted:5", "--limit", "3", "--samples", "4"]
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    """A generated run with decisions that are recorded as a fixed threshold would have taken them."""
+    decisions = simulate(World(questions=12, samples=4), make_calibrator(CalibratorSettings("online")), 3)
+    path = tmp_path / "scores.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("problem", "sample", "turn", "ppl", "chars", "taken_over"))
+        for d in decisions:
+            ppl = math.exp(d.score or 0)
+            writer.writerow((d.chunk.problem, d.chunk.sample, d.chunk.turn, repr(ppl), 800, int(ppl > 1.5)))
+    return path
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner(catch_exceptions=False).invoke(cli, ["replay", *map(str, arguments)])
+
+
+def test_the_tables_show_promise_and_coin_and_fit_a_screen(scores: Path) -> None:
+    shown = invoke(scores, "--score", "ppl", "--calibrator", "tracked", "--calibrator", "aci", "--calibrator", "dtaci")
+    assert shown.exit_code == 0
+    assert "promised rate 0.400" in shown.output
+    for word in ("tracked", "aci", "dtaci", "coin", "realised rate", "selectivity in turn", "noise"):
+        assert word in shown.output
+    assert max(map(len, shown.output.splitlines())) <= 80
+
+
+def test_json_alone_is_on_standard_output(scores: Path) -> None:
+    found = json.loads(invoke(scores, "--score", "ppl", "--json", "--orders", "3", "--budget", "1").stdout)
+    assert found["promised"] == 0.25
+    assert found["seeds"] == [0, 1, 2]
+    tracked, coin = found["calibrators"]
+    assert (tracked["settings"]["name"], coin["settings"]["name"]) == ("tracked", "coin")
+    assert len(tracked["rates"]) == 3
+    assert tracked["certificate"]["all"]["n"] == found["decisions"]
+    assert sum(turn["n"] for turn in tracked["by_turn"]) == found["decisions"]
+
+
+def test_the_decisions_are_written_in_the_order_of_the_file(scores: Path, tmp_path: Path) -> None:
+    values = [1.5, 1.5, 1.5, 9.0, 9.0]
+    lines = [f"0,{sample},{value}" for sample, value in enumerate(values)]
+    (tmp_path / "calibration.csv").write_text("\n".join(["question,sample,ppl", *lines]))
+    out = tmp_path / "decisions.csv"
+    rule = ("--calibrator", "static", "--compat", "reference", "--calibration", tmp_path / "calibration.csv")
+    shown = invoke(scores, "--score", "ppl", *rule, "--decisions", out)
+    assert "100.00 %" in shown.output  # ppl > 1.5 means three of five below
+    given, written = (list(csv.DictReader(path.read_text().splitlines())) for path in (scores, out))
+    keys = ("problem", "sample", "turn", "taken_over")
+    assert [[row[key] for key in keys] for row in written] == [[row[key] for key in keys] for row in given]
+    assert math.exp(float(written[0]["score"])) == pytest.approx(float(given[0]["ppl"]))
+    assert sorted(int(row["index"]) for row in written) == list(range(len(given)))
+
+
+def test_a_finished_run_is_repeated_and_asked_what_if(tmp_path: Path) -> None:
+    runner = CliRunner(catch_exceptions=False)
+    run = tmp_path / "run"
+    assert runner.invoke(cli, ["run", *SCRIPTED, "--out", str(run), "--quiet"]).exit_code == 0
+    [own, _] = json.loads(invoke(run, "--json").stdout)["calibrators"]
+    assert own["as_recorded"] == 1.0
+    asked = json.loads(invoke(run, "--json", "--takeover-rate", "0.7", "--score", "worst_window").stdout)
+    assert asked["promised"] == 0.7
+    with pytest.raises(InputError, match="no score 'nope'; they have"):
+        invoke(run, "--score", "nope")
+
+
+def test_a_plot(scores: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert invoke(scores, "--score", "ppl", "--orders", "1", "--plot", tmp_path / "p.svg").exit_code == 0
+    assert "<svg" in (tmp_path / "p.svg").read_text()
+    with pytest.raises(InputError, match="cannot be drawn"):
+        invoke(scores, "--score", "ppl", "--orders", "1", "--plot", tmp_path / "p.nope")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--score"),
+        (["--score", "ppl", "--takeover-rate", "2"], "takeover_rate = 2"),
+        (["--score", "ppl", "--budget", "5"], r"budget = 5 is outside \[0, 4\]"),
+        (["--score", "ppl", "--budget", "1", "--alpha", "0.5"], "give one of them"),
+        (["--score", "ppl", "--order", "lifo"], "arrival order"),
+        (["--score", "ppl", "--calibrator", "static"], "recorded scores"),
+        (["--score", "ppl", "--calibration", "nowhere.npy"], "no calibration file"),
+        (["--score", "ppl", "--decisions", "no/where.csv"], "cannot write there"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(scores: Path, options: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        invoke(scores, *options)

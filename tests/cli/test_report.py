@@ -1,0 +1,73 @@
+"""`atts report` and `atts compare`, as a shell calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from atts.cli import main
+from atts.cli.compare import compare
+from atts.cli.report import report
+from tests.evals.test_loaded import execute
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("runs")
+    return [str(execute(folder / name, strategy=name)) for name in ("atts", "draft-only")]
+
+
+def test_report_writes_into_the_run_folder(runs: list[str]) -> None:
+    pytest.importorskip("matplotlib")
+    done = CliRunner().invoke(report, runs[:1])
+    assert done.exit_code == 0, done.output
+    assert (Path(runs[0]) / "report.html").stat().st_size > 50_000
+    assert done.stdout == ""
+
+
+def test_timeline(runs: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "trace.json"
+    assert CliRunner().invoke(report, [runs[0], "--timeline", str(out)]).exit_code == 0
+    assert json.loads(out.read_text())["traceEvents"]
+
+
+def test_compare_prints_only_json(runs: list[str]) -> None:
+    done = CliRunner().invoke(compare, [*runs, "--json"])
+    found = json.loads(done.stdout)
+    assert [one["strategy"] for one in found] == ["atts", "draft-only"]
+    assert found[1]["difference"]["maj@k"]["questions"] == 3
+
+
+def test_compare_fits_eighty_columns_and_draws(runs: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "frontier.svg"
+    done = CliRunner().invoke(compare, [*runs, "--plot", str(plot)], env={"COLUMNS": "80"})
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "draft-only" in done.stdout and plot.read_text().lstrip().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["report", "{none}"], "no run there"),
+        (["report", "{run}", "--timeline", "{none}/x.json"], "cannot write there"),
+        (["report", "{run}", "{run}", "--timeline", "x.json"], "one RUN"),
+        (["compare", "{none}"], "no run there"),
+        (["compare", "{run}", "--plot", "{none}/x.svg"], "cannot be drawn"),
+        (["report"], "Missing argument"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], says: str, runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled = [argument.format(run=runs[0], none=tmp_path / "none") for argument in arguments]
+    with pytest.raises(SystemExit) as stopped:
+        main(filled)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert says in error and len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

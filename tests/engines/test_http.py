@@ -1,0 +1,109 @@
+"""JSON over HTTP against a real server: what is sent again, after how long, and what is refused at once."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from atts.engines.http import Http, HttpError
+
+PATH = "chat/completions"
+
+
+def client(server: Any, **changes: Any) -> Http:
+    return Http(server.url, **({"first_wait": 0.01, "timeout": 5.0} | changes))
+
+
+async def test_the_key_goes_into_the_header_and_into_no_message(openai_server: Any) -> None:
+    openai_server.script = lambda body, number: web.Response(status=401, text="no such key")
+    async with client(openai_server, key="sk-secret") as http:
+        with pytest.raises(HttpError) as caught:
+            await http.post(PATH, {})
+    assert openai_server.headers[0]["Authorization"] == "Bearer sk-secret"
+    assert "sk-secret" not in str(caught.value)
+    assert "401 no such key" in str(caught.value)
+    assert len(openai_server.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_passing_refusals_are_sent_again(openai_server: Any, status: int) -> None:
+    def script(body: dict[str, Any], number: int) -> web.StreamResponse:
+        return web.Response(status=status) if number < 2 else web.json_response({"fine": True})
+
+    openai_server.script = script
+    async with client(openai_server) as http:
+        assert await http.post(PATH, {"a": 1}) == {"fine": True}
+    assert openai_server.bodies == [{"a": 1}] * 3
+
+
+async def test_retry_after_is_honoured(openai_server: Any) -> None:
+    def script(body: dict[str, Any], number: int) -> web.StreamResponse:
+        return web.Response(status=429, headers={"Retry-After": "0.4"}) if number == 0 else web.json_response({})
+
+    openai_server.script = script
+    begun = time.monotonic()
+    async with client(openai_server) as http:
+        await http.post(PATH, {})
+    assert time.monotonic() - begun >= 0.4
+
+
+async def test_attempts_are_bounded(openai_server: Any) -> None:
+    openai_server.script = lambda body, number: web.Response(status=503, text="busy")
+    async with client(openai_server, attempts=3) as http:
+        with pytest.raises(HttpError, match="503 busy") as caught:
+            await http.post(PATH, {})
+    assert caught.value.retryable
+    assert len(openai_server.bodies) == 3
+
+
+async def test_a_server_that_is_silent_too_long_is_asked_again(openai_server: Any) -> None:
+    async def slow() -> web.StreamResponse:
+        await asyncio.sleep(1)
+        return web.json_response({})
+
+    openai_server.script = lambda body, number: slow() if number == 0 else web.json_response({"second": True})
+    async with client(openai_server, timeout=0.2) as http:
+        assert await http.post(PATH, {}) == {"second": True}
+
+
+async def test_no_server_at_all() -> None:
+    async with Http("http://127.0.0.1:1/v1", attempts=2, first_wait=0.01) as http:
+        with pytest.raises(HttpError) as caught:
+            await http.post(PATH, {})
+    assert caught.value.status == 0
+
+
+@pytest.mark.parametrize(("text", "message"), [("not json", "not JSON"), ("[1]", "not a JSON object")])
+async def test_a_body_that_is_no_object_is_an_error(openai_server: Any, text: str, message: str) -> None:
+    openai_server.script = lambda body, number: web.Response(text=text)
+    async with client(openai_server, attempts=2) as http:
+        with pytest.raises(HttpError, match=message):
+            await http.post(PATH, {})
+
+
+async def test_concurrency_is_bounded(openai_server: Any) -> None:
+    async def slow() -> web.StreamResponse:
+        await asyncio.sleep(0.02)
+        return web.json_response({})
+
+    openai_server.script = lambda body, number: slow()
+    async with client(openai_server, concurrency=3) as http:
+        await asyncio.gather(*(http.post(PATH, {}) for _ in range(20)))
+    assert openai_server.most_open == 3
+
+
+async def test_a_shell_that_allows_few_files_is_asked_for_more(openai_server: Any) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        openai_server.script = lambda body, number: web.json_response({})
+        async with client(openai_server) as http:
+            await http.post(PATH, {})
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(16_384, hard if hard > 0 else 16_384)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

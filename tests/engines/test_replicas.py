@@ -1,0 +1,100 @@
+"""Several servers as one engine: chains stay, load is spread, the dead are done without."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from atts.engines import open_engine
+from atts.engines.base import Engine, EngineOptions
+from atts.engines.scripted import ScriptedEngine
+from atts.errors import EngineError, InputError, RunError
+from atts.testing import ModelServer, serve
+from atts.types import GrowingIds, Sampling
+
+QUICK = EngineOptions(timeout=2.0, patience=1.0)
+
+
+@pytest.fixture
+async def three() -> AsyncIterator[tuple[Engine, list[ModelServer]]]:
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(serve("sglang", ScriptedEngine())) for _ in range(3)]
+        engine = open_engine("sglang:" + ",".join(server.url for server in servers), QUICK)
+        yield engine, servers
+        await engine.close()
+
+
+async def turn(engine: Engine, context: GrowingIds) -> None:
+    written = await engine.generate(context, max_tokens=4, sampling=Sampling(0), seed=1)
+    await engine.score(context, written.ids)
+    context.extend(written.ids)
+
+
+async def test_a_chain_stays_where_its_cache_is(three: tuple[Engine, list[ModelServer]]) -> None:
+    engine, servers = three
+    context = GrowingIds(b"<assistant>")
+    for _ in range(5):
+        await turn(engine, context)
+    assert sorted(server.requests for server in servers) == [0, 0, 10]
+
+
+async def test_chains_are_spread_even_if_their_prompts_are_equal(three: tuple[Engine, list[ModelServer]]) -> None:
+    engine, servers = three
+    contexts = [GrowingIds(b"<assistant>") for _ in range(12)]
+    for _ in range(3):
+        await asyncio.gather(*(turn(engine, context) for context in contexts))
+    assert [server.requests for server in servers] == [24, 24, 24]
+
+
+async def test_chains_that_are_over_no_longer_count(three: tuple[Engine, list[ModelServer]]) -> None:
+    engine, servers = three
+    for _ in range(9):
+        await turn(engine, GrowingIds(b"<assistant>"))
+    assert sum(server.requests for server in servers) == 18
+    assert engine._homes == {} and all(server.chains == 0 for server in engine._servers)  # type: ignore[attr-defined]
+
+
+async def test_chains_of_a_dead_server_move_and_nothing_is_lost() -> None:
+    async with AsyncExitStack() as stack, AsyncExitStack() as mortal:
+        living = await stack.enter_async_context(serve("sglang", ScriptedEngine()))
+        dying = await mortal.enter_async_context(serve("sglang", ScriptedEngine()))
+        engine = open_engine(f"sglang:{living.url},{dying.url}", QUICK)
+        contexts = [GrowingIds(b"<assistant>") for _ in range(6)]
+        await asyncio.gather(*(turn(engine, context) for context in contexts))
+        assert (living.requests, dying.requests) == (6, 6)
+        await mortal.aclose()
+        await asyncio.gather(*(turn(engine, context) for context in contexts))
+        assert living.requests == 18
+        port = int(dying.url.rpartition(":")[2])
+        again = await mortal.enter_async_context(serve("sglang", ScriptedEngine(), port=port))
+        async with asyncio.timeout(10):
+            while not again.requests:  # it is found again, and new chains go to it
+                await turn(engine, GrowingIds(b"<assistant>"))
+                await asyncio.sleep(0.05)
+        await engine.close()
+
+
+async def test_if_all_are_gone_the_run_cannot_go_on() -> None:
+    engine = open_engine("vllm:http://127.0.0.1:9,http://127.0.0.1:10", EngineOptions(patience=0.3))
+    with pytest.raises(RunError, match="did not come back"):
+        await engine.info()
+    await engine.close()
+
+
+async def test_replicas_of_different_models_are_refused() -> None:
+    async with (
+        serve("sglang", ScriptedEngine(name="small")) as one,
+        serve("sglang", ScriptedEngine(name="large")) as other,
+    ):
+        engine = open_engine(f"sglang:{one.url},{other.url}", QUICK)
+        with pytest.raises(EngineError, match=r"replicas differ: .* serves small, .* serves large"):
+            await engine.info()
+        await engine.close()
+
+
+def test_a_server_named_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="named twice"):
+        open_engine("sglang:http://a:1,http://a:1")

@@ -1,0 +1,142 @@
+"""Problems from files: every bad row is named by its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atts.errors import InputError
+from atts.evals.datasets import Columns, describe, label, load
+from atts.types import Problem
+
+
+def jsonl(path: Path, *rows: Any) -> str:
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows) + "\n")
+    return str(path)
+
+
+def test_jsonl(tmp_path: Path) -> None:
+    name = jsonl(
+        tmp_path / "mine.jsonl",
+        {"id": "first", "question": "1 + 1?", "answer": 2, "level": 1},
+        "",
+        {"question": "2 + 2?", "answer": 4.0},
+        {"question": "Which?", "answer": "blue", "choices": ["red", "blue"]},
+        {"question": "Which one?", "answer": "a", "choices": ["red", "blue"]},
+    )
+    assert load(name) == [
+        Problem("first", "1 + 1?", "2", meta={"level": 1}),
+        Problem("mine/3", "2 + 2?", "4"),
+        Problem("mine/4", "Which?", "B", ("red", "blue")),
+        Problem("mine/5", "Which one?", "A", ("red", "blue")),
+    ]
+    assert len(load(name, n=2)) == 2
+    assert describe(name).origin == "file"
+
+
+def test_csv_with_columns_of_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text('\ufeffnumber,problem,gold,options\nx1,"What is\n1 + 1?",2,\nx2,Which?,blue,red|blue\n', "utf-8")
+    columns = Columns.parse("question=problem, answer=gold,choices=options,id=number")
+    assert load(str(path), columns=columns) == [
+        Problem("x1", "What is\n1 + 1?", "2"),
+        Problem("x2", "Which?", "B", ("red", "blue")),
+    ]
+
+
+@pytest.mark.parametrize("text", ["gold", "answer=", "colour=gold", "question:problem"])
+def test_columns_that_say_nothing_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"columns .* write them as answer=…,choices=…,id=…,question=…"):
+        Columns.parse(text)
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "mine.parquet"
+    table = pyarrow.table({"question": ["1?", "2?"], "answer": [1.0, 2.5], "choices": [None, ["2.5", "3"]]})
+    parquet.write_table(table, path)
+    assert load(str(path)) == [Problem("mine/1", "1?", "1"), Problem("mine/2", "2?", "A", ("2.5", "3"))]
+    path.write_bytes(b"not parquet")
+    with pytest.raises(InputError, match="not a Parquet file"):
+        load(str(path))
+
+
+BAD = [
+    ("nonsense", "line 2: not JSON"),
+    ("[1]", "line 2: not a JSON object"),
+    ("[" * 100_000, "line 2: not JSON"),
+    ({"question": "b"}, "line 2: no column 'answer'; it has question"),
+    ({"question": "b", "answer": None}, "line 2: answer is empty"),
+    ({"question": "  ", "answer": 1}, "line 2: question is empty"),
+    ({"question": "b", "answer": [1, 2]}, "line 2: answer is neither text nor a number"),
+    ({"question": "b", "answer": True}, "line 2: answer is neither text nor a number"),
+    ('{"question": "b", "answer": NaN}', "line 2: nan is not a number"),
+    ({"question": " a ", "answer": 1}, "line 2: same question as line 1"),
+    ({"id": "one", "question": "b", "answer": 1}, "line 2: same id 'one' as line 1"),
+    ({"question": "b", "answer": "C", "choices": ["x", "y"]}, "line 2: answer 'C' is no letter and no text"),
+    ({"question": "b", "answer": "A", "choices": ["x", "x"]}, "line 2: choices must be 2 to 26 different texts"),
+]
+
+
+@pytest.mark.parametrize(("row", "message"), BAD)
+def test_a_bad_row_is_named_by_its_line_or_skipped(tmp_path: Path, row: Any, message: str) -> None:
+    name = jsonl(tmp_path / "mine.jsonl", {"id": "one", "question": "a", "answer": 1}, row)
+    with pytest.raises(InputError) as caught:
+        load(name)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert [problem.id for problem in load(name, skip_bad=True)] == ["one"]
+
+
+def test_many_bad_rows_are_counted(tmp_path: Path) -> None:
+    name = jsonl(tmp_path / "mine.jsonl", *["x"] * 12)
+    with pytest.raises(InputError, match=r"line 5: .*; and 7 more"):
+        load(name)
+    with pytest.raises(InputError, match="holds no problems"):
+        load(name, skip_bad=True)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(b'{"question": "\xff", "answer": 1}\n')
+    with pytest.raises(InputError, match="line 1: not JSON"):
+        load(str(path))
+
+
+def test_a_csv_row_of_another_width(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("question,answer\na,1\nb\nc,2,3\n")
+    with pytest.raises(InputError, match="line 3: 2 columns expected; line 4: 2 columns expected"):
+        load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("nothing", {}, "no data set named 'nothing'; there are: bundled, math500"),
+        ("missing.jsonl", {}, "no file missing.jsonl"),
+        ("bundled", {"split": "dev"}, "bundled has no split 'dev'; there are: test, calibration, train"),
+        ("bundled", {"subset": "reference"}, "bundled has no subset 'reference'; there are: none"),
+        ("gsm8k", {"subset": "reference"}, "gsm8k has no subset 'reference'"),
+        ("bundled", {"n": 0}, "must be at least 1"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_line(name: str, options: dict[str, Any], message: str) -> None:
+    if "subset" in options:
+        with pytest.raises(InputError, match=message):
+            label(name, **options)
+        return
+    with pytest.raises(InputError, match=message):
+        load(name, **options)
+
+
+def test_the_bundled_family_is_the_default_kind() -> None:
+    problems = load("bundled", n=5)
+    assert len(problems) == 5 and load("bundled", n=5) == problems
+    assert len(load("bundled")) == 20
+    assert load("bundled", n=5, seed=1) != problems
+    assert label("bundled") == "bundled"

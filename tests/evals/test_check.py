@@ -1,0 +1,97 @@
+"""`atts check` finds what would make a run fail or be wrong, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atts.config import resolve
+from atts.engines.base import EngineOptions
+from atts.engines.scripted import Script, ScriptedEngine
+from atts.engines.sglang import SglangEngine
+from atts.engines.vllm import VllmEngine
+from atts.errors import RunError
+from atts.evals.check import Finding, Report, check
+from atts.evals.runner import Run
+from atts.seeds import uniform
+from atts.testing import Faults, serve
+from atts.types import Role
+
+CONFIG = resolve(options={"draft": "scripted:", "target": "scripted:"})
+QUICK = EngineOptions(timeout=2, patience=0.2)
+
+
+async def found(dialect: str, engine: ScriptedEngine, faults: Faults | None = None) -> Report:
+    kind = {"sglang": SglangEngine, "vllm": VllmEngine}[dialect]
+    async with serve(dialect, engine, faults=faults) as server:
+        client = kind(server.url, QUICK)
+        client.http._first_wait, client.http._attempts = 0.01, 2
+        report = await check({Role.DRAFT: ScriptedEngine(), Role.TARGET: client}, CONFIG)
+        await client.close()
+    return report
+
+
+def outcome(report: Report, name: str) -> Finding:
+    return next(finding for finding in report.findings if finding.role != "draft" and finding.name == name)
+
+
+@pytest.mark.parametrize("dialect", ["sglang", "vllm"])
+async def test_a_good_server_is_ready(dialect: str) -> None:
+    report = await found(dialect, ScriptedEngine())
+    assert report.ok, report.failures
+    assert outcome(report, "log-probabilities").outcome == "ok"
+    assert outcome(report, "prefix cache").outcome == ("ok" if dialect == "sglang" else "warning")
+    assert outcome(report, "tokenizers").detail.startswith("equal" if dialect == "sglang" else "different")
+
+
+async def test_scores_of_the_wrong_tokens_are_found() -> None:
+    def shifted(prefix: Any, continuation: Any) -> tuple[float, ...]:
+        return tuple(-2 * uniform(len(prefix) + place + 1, token) for place, token in enumerate(continuation))
+
+    report = await found("sglang", ScriptedEngine(Script(score=shifted)))
+    assert not report.ok and "scored two ways differ" in outcome(report, "log-probabilities").detail
+
+
+@pytest.mark.parametrize("fault", ["missing", "nan"])
+async def test_missing_log_probabilities_are_found(fault: str) -> None:
+    report = await found("vllm", ScriptedEngine(), Faults(1.0, [fault]))
+    assert not report.ok
+
+
+async def test_stop_strings_that_are_not_heeded_are_found() -> None:
+    class Deaf(ScriptedEngine):
+        async def generate(self, prefix: Any, **settings: Any) -> Any:
+            return await super().generate(prefix, **(settings | {"stop": ()}))
+
+    assert outcome(await found("sglang", Deaf()), "stop strings").outcome == "failed"
+
+
+async def test_seeds_that_do_not_repeat_are_a_warning() -> None:
+    drawn = iter(range(1000))
+    report = await found("sglang", ScriptedEngine(Script(write=lambda text, seed: f"number {next(drawn)}" * 9)))
+    assert outcome(report, "seeds").outcome == "warning"
+
+
+async def test_an_unreachable_server_is_one_finding() -> None:
+    engine = VllmEngine("http://127.0.0.1:9", QUICK)
+    report = await check({Role.TARGET: engine}, CONFIG)
+    assert [(finding.name, finding.outcome) for finding in report.findings] == [("reachable", "failed")]
+    await engine.close()
+
+
+async def test_a_run_checks_first_and_says_why_it_does_not_begin(tmp_path: Path) -> None:
+    def shifted(prefix: Any, continuation: Any) -> tuple[float, ...]:
+        return tuple(-2 * uniform(len(prefix) + place + 1, token) for place, token in enumerate(continuation))
+
+    async with serve("sglang", ScriptedEngine(Script(score=shifted))) as server:
+        options = {"draft": "scripted:", "target": f"sglang:{server.url}", "limit": 1, "samples": 1}
+        for checked in (True, False):
+            run = await asyncio.to_thread(Run, resolve(options=options | {"check": checked}), tmp_path / str(checked))
+            if checked:
+                with pytest.raises(RunError, match=r"target: log-probabilities: .* --no-check"):
+                    await run.execute()
+            else:
+                assert (await run.execute())["status"] == "complete"

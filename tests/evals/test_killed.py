@@ -1,0 +1,85 @@
+"""Real processes, really killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+COMMAND = [
+    *(sys.executable, "-m", "atts", "run", "--quiet", "--json", "--preset", "bundled"),
+    *("--draft", "scripted:7,0.02", "--target", "scripted:7,0.02"),
+    *("--limit", "12", "--samples", "8", "--chains", "12", "--out"),
+]
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*COMMAND, str(folder)], stdout=subprocess.PIPE, start_new_session=True)
+
+
+def chain_lines(folder: Path) -> list[bytes]:
+    path = folder / "journal.jsonl"
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [line for line in lines if line.startswith(b'{"kind":"chain"')]
+
+
+def test_killed_twenty_times_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    folder = tmp_path / "run"
+    kills, alive, finished = 0, True, []
+    while kills < 20 and alive:
+        process = start(folder)
+        # Begin to count once the run writes, so that every kill hits it in the middle.
+        size = journal_size(folder)
+        while journal_size(folder) == size and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.05))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        alive = process.returncode == -signal.SIGKILL
+        kills += alive
+        now = chain_lines(folder)
+        assert now[: len(finished)] == finished  # what was finished stands as it was
+        finished = now
+    assert kills == 20, f"the run ended after {kills} kills; make it longer"
+    last = start(folder)
+    summary: dict[str, Any] = json.loads(last.communicate(timeout=60)[0])
+    assert last.returncode == 0
+    assert summary["status"] == "complete"
+    chains = Counter((c["problem"], c["sample"]) for c in map(json.loads, chain_lines(folder)))
+    assert set(chains.values()) == {1} and len(chains) == 96
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    turns = Counter((t["problem"], t["sample"], t["turn"]) for t in lines if t["kind"] == "turn")
+    assert set(turns.values()) == {1} and len(turns) == 96 * 7
+    uninterrupted = tmp_path / "whole"
+    assert json.loads(start(uninterrupted).communicate(timeout=60)[0])["status"] == "complete"
+    assert {(c["problem"], c["sample"]) for c in map(json.loads, chain_lines(uninterrupted))} == set(chains)
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    for presses in (1, 2):
+        folder = tmp_path / str(presses)
+        process = start(folder)
+        while not chain_lines(folder):
+            time.sleep(0.01)
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.005)
+        summary = json.loads(process.communicate(timeout=20)[0])
+        assert process.returncode == 1
+        assert summary["status"] == "partial"
+        again = start(folder)
+        assert json.loads(again.communicate(timeout=60)[0])["status"] == "complete"
+        assert len(chain_lines(folder)) == 96
+
+
+def journal_size(folder: Path) -> int:
+    path = folder / "journal.jsonl"
+    return path.stat().st_size if path.exists() else 0

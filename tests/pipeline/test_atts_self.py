@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from atts.engines.scripted import Script, ScriptedEngine, steps
+from atts.pipeline.settings import SlotSettings
+from atts.types import Generation, Role, Sampling, Status, TokenIds, Turn
+
+from .conftest import Bench, jobs
+
+
+class Hot(ScriptedEngine):
+    """Remembers the temperatures that it was asked to write at."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        super().__init__(script)
+        self.temperatures: list[float] = []
+
+    async def generate(self, prefix: TokenIds, *, sampling: Sampling, **others: object) -> Generation:
+        self.temperatures.append(sampling.temperature)
+        return await super().generate(prefix, sampling=sampling, **others)  # type: ignore[arg-type]
+
+
+def bench(draft: ScriptedEngine | None = None, **options: object) -> Bench:
+    return Bench(draft, strategy="atts-self", options=options, rate=0.3)
+
+
+async def test_a_rejected_chunk_is_drawn_again_and_the_least_strange_draw_stands() -> None:
+    made = bench(redraws=2)
+    await made.pool.run(jobs(6, 6))
+    rejected = [turn for turn in made.turns if turn.decision is not None and turn.decision.rejected]
+    assert rejected and any(turn.replaced for turn in rejected)
+    for turn in rejected:
+        assert len(turn.written) == 3 and len(turn.kept) == 1
+        strangeness = [-sum(p.log_probabilities or ()) / len(p.ids) for p in turn.written]
+        kept = turn.kept[0]
+        assert -sum(kept.log_probabilities or ()) / len(kept.ids) == min(strangeness)
+    assert made.target.requests == 0
+    assert {piece.author for turn in made.turns for piece in turn.written} == {Role.DRAFT}
+    assert made.at_rest()
+
+
+async def test_redraws_are_as_hot_as_asked_for() -> None:
+    engine = Hot()
+    made = bench(engine, temperature=1.5)
+    await made.pool.run(jobs(4, 4))
+    redraws = sum(3 for turn in made.turns if turn.decision is not None and turn.decision.rejected)
+    assert engine.temperatures.count(1.5) == redraws > 0
+
+
+async def test_a_fork_takes_everything_from_the_best_sibling() -> None:
+    engine = Hot(Script(write=steps(8), delay=lambda call, seed: 0.0005 * (seed % 5)))
+    made = bench(engine, remedy="fork", temperature=1.3)
+    await made.pool.run(jobs(4, 6))
+    forks = [turn for turn in made.turns if turn.anew]
+    assert forks and engine.temperatures.count(1.3) > 0
+    for fork in forks:
+        assert fork.takeover is not None and fork.takeover.usage.completion == 0
+        assert fork.notes["forked"] == 1
+    assert {chain.status for chain in made.chains} == {Status.DONE}
+    by_chain: dict[tuple[str, int], str] = {}
+    for turn in made.turns:
+        before = "" if turn.anew else by_chain.get((turn.problem, turn.sample), "")
+        by_chain[turn.problem, turn.sample] = before + "".join(piece.text for piece in turn.kept)
+    assert by_chain == {(c.problem, c.sample): c.text for c in made.chains}
+
+
+async def test_a_forked_chain_resumes_from_its_turns_alone() -> None:
+    slow = Script(write=steps(8), delay=lambda call, seed: 0.001 * (seed % 5))
+    first = Bench(ScriptedEngine(slow), strategy="atts-self", options={"remedy": "fork"}, rate=0.5)
+    running = asyncio.create_task(first.pool.run(jobs(3, 6)))
+    await asyncio.sleep(0.02)
+    assert any(turn.anew for turn in first.turns)
+    first.pool.stop()
+    await running
+    made: dict[tuple[str, int], list[Turn]] = {}
+    for turn in first.turns:
+        made.setdefault((turn.problem, turn.sample), []).append(turn)
+    ended = {(c.problem, c.sample) for c in first.chains}
+    second = bench(remedy="fork")
+    await second.pool.run([job for job in jobs(3, 6, made) if job.key not in ended])
+    assert len(first.chains) + len(second.chains) == 18
+    for chain in second.chains:
+        turns = [t for t in first.turns + second.turns if (t.problem, t.sample) == (chain.problem, chain.sample)]
+        last = max((n for n, turn in enumerate(turns) if turn.anew), default=0)
+        assert chain.text == "".join(piece.text for turn in turns[last:] for piece in turn.kept)
+
+
+async def test_without_log_probabilities_the_chain_fails_and_says_why() -> None:
+    class Mute(ScriptedEngine):
+        async def generate(self, prefix: TokenIds, **others: object) -> Generation:
+            return replace(await super().generate(prefix, **others), log_probabilities=None)  # type: ignore[arg-type]
+
+    made = Bench(Mute(), strategy="atts-self", slots=SlotSettings(chains=4))
+    await made.pool.run(jobs(1, 2))
+    assert {c.status for c in made.chains} == {Status.ERROR}
+    assert "log-probabilities" in made.chains[0].reason

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atts.stats.audit import audit, averaged, coin_floor
+from atts.stats.calibrators import make_calibrator
+from atts.stats.settings import CalibratorSettings
+from atts.stats.synthetic import World, simulate
+from atts.types import Chunk, Decision
+
+
+def decision(index: int, problem: str, sample: int, turn: int, score: float | None, rejected: bool) -> Decision:
+    return Decision(index, Chunk(problem, sample, turn), score, None, 0.4, rejected)
+
+
+def one_round(rejected: list[bool]) -> list[Decision]:
+    return [decision(i, "q", i, 0, float(i), taken) for i, taken in enumerate(rejected)]
+
+
+def test_a_perfect_choice_has_selectivity_one_half() -> None:
+    found = audit(one_round([False] * 6 + [True] * 4), 0.4, 10)
+    assert found.selectivity == pytest.approx(0.5)
+    assert found.question_selectivity == pytest.approx(0.5)
+    assert found.rate == 0.4
+    assert found.worst_turn == pytest.approx(0)
+
+
+def test_rounds_are_full_when_every_sample_was_decided() -> None:
+    full = one_round([True] * 6 + [False] * 4)
+    part = [decision(10 + i, "r", i, 0, 1.0, True) for i in range(7)]
+    found = audit(full + part, 0.4, 10)
+    assert found.overflow == 1.0  # K is 5, the only full round has 6
+    assert found.rounds_over == 2
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.floats(0.05, 0.95))
+def test_the_window_excess_is_that_of_every_window(taken: list[bool], rate: float) -> None:
+    found = audit(one_round(taken), rate, 100)
+    every = [sum(taken[i:j]) - 1.05 * rate * (j - i) for i in range(len(taken)) for j in range(i, len(taken) + 1)]
+    assert found.window_excess == pytest.approx(max(every), abs=1e-9)
+
+
+def test_turns_with_few_decisions_are_listed_but_not_judged() -> None:
+    many = [decision(i, "q", i, 0, None, i % 5 < 2) for i in range(100)]
+    few = [decision(100 + i, "q", i, 1, None, True) for i in range(99)]
+    found = audit([*many, *few], 0.4, 100)
+    assert [(turn.turn, turn.n) for turn in found.by_turn] == [(0, 100), (1, 99)]
+    assert found.worst_turn == pytest.approx(0)
+    assert math.isnan(found.selectivity)
+    assert found.plain()["selectivity"] is None
+
+
+def test_the_interval_grows_with_the_likeness_of_a_questions_samples() -> None:
+    """The same rate from 1,000 decisions: of 1,000 questions, or of 10 questions that are all or nothing."""
+    alike = [decision(i, str(i // 100), i % 100, 0, None, i // 100 % 2 == 0) for i in range(1000)]
+    apart = [decision(i, str(i), 0, 0, None, i % 2 == 0) for i in range(1000)]
+    width = [found.high - found.low for found in (audit(alike, 0.5, 100), audit(apart, 0.5, 1))]
+    assert width[0] > 5 * width[1]
+
+
+def test_there_is_nothing_to_say_of_nothing() -> None:
+    with pytest.raises(ValueError, match="no decisions"):
+        audit([], 0.4, 16)
+    assert math.isnan(coin_floor(0, 0.4))
+
+
+def test_the_noise_of_a_coin_is_what_coins_show() -> None:
+    world = World(questions=30, samples=8, turns=1)
+    rates = [
+        audit(simulate(world, make_calibrator(CalibratorSettings("coin", samples=8)), seed), 0.4, 8).rate
+        for seed in range(200)
+    ]
+    spread = math.sqrt(sum((rate - 0.4) ** 2 for rate in rates) / len(rates))
+    assert spread == pytest.approx(coin_floor(240, 0.4), rel=0.15)
+
+
+def test_an_average_is_one_of_means_and_worsts() -> None:
+    first = audit(one_round([True, False]), 0.4, 2)
+    second = replace(first, rate=0.7, window_excess=9.0, rounds_over=3, start_64=-first.start_64)
+    mean = averaged([first, second])
+    assert mean.rate == pytest.approx(0.6)
+    assert (mean.window_excess, mean.rounds_over) == (9.0, 3)
+    assert mean.start_64 == pytest.approx(abs(first.start_64))

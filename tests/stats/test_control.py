@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atts.stats.control import (
+    ExpertMixture,
+    GroupTrackers,
+    HardBudget,
+    QuestionEffects,
+    Tally,
+    max_turn_deviation,
+    question_step,
+    round_limit,
+)
+from atts.types import Chunk
+
+RATES = st.floats(0, 1)
+
+
+@given(RATES, st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=300))
+def test_theta_is_what_the_recursion_would_have_accumulated(rate: float, steps: list[tuple[int, bool]]) -> None:
+    trackers, tally = GroupTrackers(rate, {"all": 0.02, "turn": 0.05}), Tally()
+    theta = dict.fromkeys(["all", "turn:0", "turn:1", "turn:2", "turn:3"], 0.0)
+    for turn, rejected in steps:
+        groups = ("all", f"turn:{turn}")
+        assert trackers.threshold(groups, tally) == pytest.approx(rate + sum(theta[g] for g in groups), abs=1e-9)
+        tally.add(groups, rejected)
+        for group in groups:
+            theta[group] += trackers.step(group) * (rate - rejected)
+    for group, value in theta.items():
+        assert trackers.theta(group, tally) == pytest.approx(value, abs=1e-9)
+
+
+def test_a_group_that_is_not_tracked_does_not_move_the_threshold() -> None:
+    trackers, tally = GroupTrackers(0.4, {"all": 0.02}), Tally()
+    tally.add(("turn:1",), True)
+    assert trackers.threshold(("turn:1",), tally) == 0.4
+
+
+@given(
+    rate=RATES,
+    samples=st.integers(1, 20),
+    wishes=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans()), max_size=200),
+)
+def test_no_window_and_no_round_breaks_its_cap(rate: float, samples: int, wishes: list[tuple[int, int, bool]]) -> None:
+    budget = HardBudget(rate, samples)
+    taken = []
+    rounds: dict[tuple[int, int], int] = {}
+    for problem, turn, wish in wishes:
+        chunk = Chunk(str(problem), 0, turn)
+        rejected = wish and budget.allows(chunk)
+        budget.count(chunk, rejected)
+        taken.append(rejected)
+        rounds[problem, turn] = rounds.get((problem, turn), 0) + rejected
+    for start in range(len(taken)):
+        total = 0
+        for n, rejected in enumerate(taken[start:], start=1):
+            total += rejected
+            assert total <= 1.05 * rate * n + 8
+    assert max(rounds.values(), default=0) <= round_limit(rate, samples)
+
+
+def test_the_bucket_is_used_up_to_its_bound() -> None:
+    budget = HardBudget(0.4, 100)
+    taken = 0
+    for sample in range(1000):
+        chunk = Chunk(str(sample), 0, 0)
+        rejected = budget.allows(chunk)
+        budget.count(chunk, rejected)
+        taken += rejected
+    assert 0.42 * 1000 + 7 <= taken <= 0.42 * 1000 + 8
+
+
+@pytest.mark.parametrize(
+    ("rate", "samples", "limit"),
+    [(0.4, 16, 8), (0.375, 16, 7), (0.0, 16, 0), (1.0, 16, 16), (0.1, 30, 4), (0.5, 1, 1), (0.01, 4, 2)],
+)
+def test_the_limit_of_a_round(rate: float, samples: int, limit: int) -> None:
+    assert round_limit(rate, samples) == limit
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2), st.floats(-5, 5)), max_size=60))
+def test_question_effects_are_the_shrunk_mean_deviation(seen: list[tuple[str, int, float]]) -> None:
+    effects = QuestionEffects(0.5)
+    deviations: dict[str, list[float]] = {"a": [], "b": []}
+    by_turn: dict[int, list[float]] = {}
+    for problem, turn, score in seen:
+        effects.add(Chunk(problem, 0, turn), score)
+        by_turn.setdefault(turn, []).append(score)
+        deviations[problem].append(score - sum(by_turn[turn]) / len(by_turn[turn]))
+    for problem, past in deviations.items():
+        expected = 0.5 * sum(past) / (len(past) + 1)
+        assert effects.shift(Chunk(problem, 1, 0)) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("strength", "step"), [(1.0, 0.03), (0.5, 0.01), (0.0, 0.0)])
+def test_the_question_step_meets_the_measured_pairs(strength: float, step: float) -> None:
+    assert question_step(strength) == pytest.approx(step)
+
+
+def test_the_mixture_finds_the_quantile_of_its_p_values() -> None:
+    """p-values on [0, 0.5] instead of [0, 1]: a rate of 0.4 needs a threshold near 0.2."""
+    mixture = ExpertMixture(0.4)
+    rejected = 0
+    for i in range(3000):
+        p_value = (i * 0.6180339887) % 1 / 2
+        rejected += p_value <= mixture.threshold()
+        mixture.update(p_value)
+    assert mixture.threshold() == pytest.approx(0.2, abs=0.04)
+    assert rejected / 3000 == pytest.approx(0.4, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_the_mixture_has_nothing_to_learn_at_the_ends(rate: float) -> None:
+    mixture = ExpertMixture(rate)
+    for p_value in (0.3, 0.9, 0.5):
+        mixture.update(p_value)
+        assert math.isfinite(mixture.threshold())
+
+
+@given(st.lists(st.floats(0, 1), max_size=50))
+def test_the_weights_of_the_experts_stay_a_distribution(p_values: list[float]) -> None:
+    mixture = ExpertMixture(0.3)
+    for p_value in p_values:
+        mixture.update(p_value)
+    weights = mixture.state()["weights"]
+    assert sum(weights) == pytest.approx(1)
+    assert min(weights) > 0
+
+
+def test_the_largest_deviation_is_sought_among_turns_with_enough_decisions() -> None:
+    entries = {
+        "all": {"n": 900.0, "deviation": 0.9},
+        "turn:0": {"n": 500.0, "deviation": -0.02},
+        "turn:1": {"n": 100.0, "deviation": 0.01},
+        "turn:2": {"n": 99.0, "deviation": 0.5},
+    }
+    assert max_turn_deviation(entries) == 0.02
+    assert max_turn_deviation({"turn:0": {"n": 4.0, "deviation": 0.1}, "turn:1": {"n": 2.0, "deviation": 0.5}}) == 0.1
+    assert max_turn_deviation({}) is None
