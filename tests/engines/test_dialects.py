@@ -126,7 +126,7 @@ async def test_a_cancelled_request_ends_at_the_server(pair: Pair) -> None:
 
 
 def impatient(**changes: Any) -> EngineOptions:
-    return EngineOptions(**({"timeout": 0.3, "patience": 0.5} | changes))
+    return EngineOptions(**({"timeout": 1.0, "patience": 0.5} | changes))
 
 
 def hurried(engine: ServerEngine) -> ServerEngine:

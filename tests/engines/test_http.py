@@ -63,11 +63,11 @@ async def test_attempts_are_bounded(openai_server: Any) -> None:
 
 async def test_a_server_that_is_silent_too_long_is_asked_again(openai_server: Any) -> None:
     async def slow() -> web.StreamResponse:
-        await asyncio.sleep(1)
+        await asyncio.sleep(5)
         return web.json_response({})
 
     openai_server.script = lambda body, number: slow() if number == 0 else web.json_response({"second": True})
-    async with client(openai_server, timeout=0.2) as http:
+    async with client(openai_server, timeout=1.0) as http:
         assert await http.post(PATH, {}) == {"second": True}
 
 

@@ -38,7 +38,7 @@ async def test_a_run_survives_ten_per_cent_of_faults(tmp_path: Path, monkeypatch
     inner = ScriptedEngine(Script(write=steps(4)))
     spoilt = [Faults(0.1, seed=seed, hang=30, start_after=0.5) for seed in (1, 2)]
     async with serve("sglang", inner, faults=spoilt[0]) as draft, serve("vllm", inner, faults=spoilt[1]) as target:
-        faulty = await run(config(f"sglang:{draft.url}", f"vllm:{target.url}", timeout=0.5), tmp_path / "faulty")
+        faulty = await run(config(f"sglang:{draft.url}", f"vllm:{target.url}", timeout=1.0), tmp_path / "faulty")
     clean = await run(config("scripted:4", "scripted:4"), tmp_path / "clean")
     assert faulty["status"] == "complete"
     assert (

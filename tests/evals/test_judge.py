@@ -95,7 +95,7 @@ async def test_refusals_and_silence_are_tried_again(openai_server: Any, settings
         return slow() if number == 1 else openai_server.says("Verdict: correct")
 
     openai_server.script = script
-    verdicts, _ = await judged(JudgeSettings(**{**plain(settings), "timeout": 0.3}), "two")
+    verdicts, _ = await judged(settings, "two")
     assert verdicts[0].correct is True
     assert len(openai_server.bodies) == 3
 

@@ -38,7 +38,7 @@ for line in sys.stdin:
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     (tmp_path / "echoing.py").write_text(PROGRAM)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    with Workers("echoing", count=2, limit=0.5) as made:
+    with Workers("echoing", count=2, limit=2.0) as made:
         yield made
 
 
@@ -56,7 +56,7 @@ def test_a_silent_one_is_killed_and_replaced(workers: Workers, question: str, re
     begun = time.monotonic()
     with pytest.raises(SilenceError, match=reason):
         workers.ask(question)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert workers.ask("y")[0] != before
     assert workers.replaced == 1
 
@@ -81,7 +81,7 @@ def test_closed_workers_answer_nothing(workers: Workers) -> None:
 def test_pathological_expressions_stall_nothing() -> None:
     """A sample of what `benchmarks/grading.py` runs whole."""
     pytest.importorskip("math_verify")
-    grader = Math(workers=1, seconds=1)
+    grader = Math(workers=1, seconds=2)
     slow = ["9^{9^{9^{9}}}", "(10^{9})!", "\\binom{10^9}{5\\cdot 10^8}"]
     try:
         for answer in [*slow, *(text[:1_500] for text in hostile(30))]:
