@@ -19,6 +19,7 @@ from atts.pipeline.strategies import strategy_class, strategy_named
 from atts.pipeline.vote import VoteStop
 from atts.presets import PRESETS
 from atts.stats.calibrators import resolve_settings
+from atts.stats.scores import SCORES
 from atts.stats.settings import CalibratorSettings, resolve_rate
 from atts.types import Role, Sampling
 
@@ -48,7 +49,7 @@ class RunConfig(BaseModel):
     target: str = Field("bundled:target", description="target engine, scheme:address")
     draft_tokenizer: str | None = Field(None, description="local tokenizer for a draft server that offers none")
     target_tokenizer: str | None = Field(None, description="the same for the target")
-    turns: int = Field(15, ge=1, description="most turns of a chain")
+    turns: int = Field(15, ge=1, description="most turns of a chain (as good as none where a turn is a paragraph)")
     chunk: Literal["tokens", "step"] = Field("tokens", description="a chunk is draft-tokens tokens, or one paragraph")
     draft_tokens: int = Field(500, ge=1, description="most tokens of a chunk")
     target_tokens: int = Field(500, ge=1, description="most tokens of a takeover")
@@ -94,13 +95,13 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_strategy(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Complete what the strategy determines: all of its options, and the calibrator of one that has its own."""
+        """Complete what the strategy determines: its options, its turns, and the calibrator of one that has its own."""
         options = values.get("options", {})
         if not isinstance(options, Mapping):
             return values  # wrong, and refused below
         strategy = strategy_named(values.get("strategy", "atts"), options)
-        fixed = {"calibrator": strategy.calibrator} if strategy.calibrator else {}
-        return fixed | values | {"options": dict(vars(strategy))}
+        fixed: dict[str, Any] = {"calibrator": strategy.calibrator} if strategy.calibrator else {}
+        return {"turns": strategy.turns} | fixed | values | {"options": dict(vars(strategy))}
 
     @model_validator(mode="after")
     def _fits_strategy(self) -> RunConfig:
@@ -109,6 +110,8 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"calibrator = {self.calibrator}: strategy {strategy.name} decides by {strategy.calibrator}"
             )
+        if strategy.reads_itself and self.score in SCORES and SCORES[self.score].needs_draft:
+            raise ValueError(f"score = {self.score}: it compares two models, and strategy {strategy.name} has one")
         if self.calibrator == "ranked" and not strategy.together:
             raise ValueError("calibrator = ranked: it ranks whole rounds, which strategy lockstep alone waits for")
         if strategy.together and self.chains < self.samples:

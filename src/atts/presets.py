@@ -21,7 +21,6 @@ class Preset:
 _PAPER: Mapping[str, Any] = {
     "problems": "aime24",
     "samples": 16,
-    "turns": 15,
     "draft_tokens": 500,
     "target_tokens": 500,
     "draft_temperature": 0.8,

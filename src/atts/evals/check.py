@@ -12,6 +12,8 @@ from atts.config import RunConfig
 from atts.engines.base import Engine
 from atts.errors import AttsError
 from atts.pipeline.context import share_vocabulary
+from atts.pipeline.strategies import strategy_named
+from atts.stats.scores import find_score
 from atts.types import EngineInfo, Finish, Generation, GrowingIds, Message, Role, Sampling
 
 Outcome = Literal["ok", "warning", "failed"]
@@ -87,6 +89,7 @@ class _Examination:
         self._role = role
         self._engine = engine
         self._config = config
+        self._strategy = strategy_named(config.strategy, config.options)
         self.findings: list[Finding] = []
         self.info: EngineInfo | None = None
         self._prompt = GrowingIds()
@@ -105,6 +108,12 @@ class _Examination:
         ]
         if self._role is Role.TARGET:
             steps += [("log-probabilities", self._align), ("prefix cache", self._cache)]
+        if self._role is Role.TARGET and self._strategy.asks:
+            steps += [("next token", self._next_token)]
+        if self._role is Role.DRAFT and find_score(self._config.score).needs_draft:
+            steps += [("own log-probabilities", self._own)]
+        if self._role is Role.DRAFT and self._strategy.reads_itself:
+            steps += [("log-probabilities", self._align)]
         for name, step in [*steps, ("round trip", self._round_trip)]:
             await self._look(name, step)
 
@@ -146,6 +155,8 @@ class _Examination:
         if length is None:
             raise _Noteworthy("the server does not say")
         wanted = config.turns * (config.draft_tokens + config.target_tokens)
+        if (longest := self._strategy.longest) is not None:
+            wanted = min(wanted, longest)
         if length < wanted:
             raise _Noteworthy(f"{length:,}: less than a chain may want, {wanted:,}; such chains fail")
         return f"{length:,}"
@@ -194,6 +205,20 @@ class _Examination:
         if usage.cached < len(long) // 2:
             raise _Noteworthy(f"not used for scores ({usage.cached} of {len(long)} tokens): each reads all of it anew")
         return f"used for scores ({usage.cached} of {len(long)} tokens)"
+
+    async def _next_token(self) -> str:
+        likeliest = await self._engine.next_token(self._prompt, top=10)
+        if not likeliest:
+            raise _Failed("the server names none")
+        return f"named, {len(likeliest)} of them"
+
+    async def _own(self) -> str:
+        """At the temperature of the run: some servers report what they drew from, not what the model said."""
+        sampling = Sampling(self._config.draft_temperature)
+        written = await self._generate(_LENGTH, sampling=sampling)
+        if written.log_probabilities is None:
+            raise _Failed(f"not returned with what is written, and score {self._config.score} needs them")
+        return "returned with what is written"
 
     async def _round_trip(self) -> str:
         times = []

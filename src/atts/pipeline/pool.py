@@ -196,10 +196,16 @@ class _Prompts:
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = asyncio.create_task(render_prompt(self._engines, job.messages))
             self._tasks[job.problem] = task
-            while len(self._tasks) > self._KEPT:
-                self._tasks.pop(next(iter(self._tasks)))
+            if len(self._tasks) > self._KEPT:
+                self._forget_oldest()
         # Shielded: one cancelled sample must not take the prompt from its siblings.
         return await asyncio.shield(task)
+
+    def _forget_oldest(self) -> None:
+        """Forget the oldest prompt that is rendered; one that is not has somebody waiting, and `close` ends it."""
+        rendered = next((problem for problem, task in self._tasks.items() if task.done()), None)
+        if rendered is not None:
+            del self._tasks[rendered]
 
     async def close(self) -> None:
         for task in self._tasks.values():

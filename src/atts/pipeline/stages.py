@@ -122,12 +122,12 @@ class Stages:
             log_probabilities=None if lead else written.log_probabilities,
         )
 
-    async def score(self, chain: ChainState, piece: Piece) -> Scored:
-        """The target reads the chunk, one prefill. A failure to score is no score, never a number."""
+    async def score(self, chain: ChainState, piece: Piece, reader: Role = Role.TARGET) -> Scored:
+        """The target (or `reader`) reads the chunk, one prefill. A failure to score is no score, never a number."""
         async with self._stage(chain, Stage.SCORE) as timer:
             try:
-                continuation = await chain.context.read_by(Role.TARGET, piece)
-                scoring = await self._engines[Role.TARGET].score(chain.context.ids(Role.TARGET), continuation)
+                continuation = await chain.context.read_by(reader, piece)
+                scoring = await self._engines[reader].score(chain.context.ids(reader), continuation)
                 # The draft's log-probabilities belong to the draft's tokens: no use where the target reads others.
                 drafted = piece.log_probabilities if continuation == piece.ids else None
                 scores = raw_scores(scoring.log_probabilities, drafted, len(piece.text))

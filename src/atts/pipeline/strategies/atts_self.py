@@ -31,6 +31,7 @@ class AttsSelf(Strategy):
     description = "one model (the draft) in both roles: rejected chunks are drawn again, or forked from a sibling"
     roles = (Role.DRAFT,)
     controlled = True
+    reads_itself = True
 
     remedy: Literal["redraw", "fork"] = "redraw"
     redraws: Annotated[int, Field(ge=1)] = 3

@@ -12,8 +12,11 @@ from atts.pipeline.chain import ChainState
 from atts.pipeline.stages import Stages
 from atts.types import Role, Turn
 
-options = dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+options = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 """Decorates a strategy: its fields are its options, checked when it is made."""
+
+BY_PARAGRAPH = 100_000
+"""Turns of methods whose turn is a paragraph, of whatever length: as good as no limit, their tokens have one."""
 
 
 @options
@@ -23,6 +26,8 @@ class Strategy(ABC):
     `name` is what it is called in a configuration, `description` one line on what it does, `roles` the models that it
     needs. `controlled` says that a calibrator decides on takeovers, so that a rate is promised; `calibrator` names the
     only one that it works with, or is empty. With `together`, all samples of a problem have to be open at once.
+    `turns` is the most turns of a chain where the run does not say. `asks` says that the target is asked for its
+    likeliest next tokens, `reads_itself` that the draft's log-probabilities of its own text are needed.
     """
 
     name: ClassVar[str]
@@ -31,6 +36,14 @@ class Strategy(ABC):
     controlled: ClassVar[bool] = False
     calibrator: ClassVar[str] = ""
     together: ClassVar[bool] = False
+    turns: ClassVar[int] = 15
+    asks: ClassVar[bool] = False
+    reads_itself: ClassVar[bool] = False
+
+    @property
+    def longest(self) -> int | None:
+        """How many tokens of a chain make the method end it; None: it never does."""
+        return None
 
     @abstractmethod
     async def turn(self, chain: ChainState, stages: Stages) -> Turn | None:

@@ -11,10 +11,11 @@ from pydantic import Field
 
 from atts.pipeline.chain import ChainState
 from atts.pipeline.stages import Stages
-from atts.pipeline.strategies.base import Strategy, options
+from atts.pipeline.strategies.base import BY_PARAGRAPH, Strategy, options
 from atts.types import Finish, Piece, Role, Turn
 
 Count = Annotated[int, Field(ge=1)]
+Words = tuple[Annotated[str, Field(min_length=1)], ...]
 
 
 @options
@@ -33,11 +34,12 @@ class SpeculativeThinking(Strategy):
     name = "speculative-thinking"
     description = "the target writes on after paragraphs where the draft is about to doubt, check or affirm"
     roles = (Role.DRAFT, Role.TARGET)
+    turns = BY_PARAGRAPH
 
-    trigger_tokens: tuple[str, ...] = ("\n\n",)
-    verify: tuple[str, ...] = ("verify", "think again", "recap", "check")
-    negative: tuple[str, ...] = ("wait", "alternatively", "hold on", "another")
-    positive: tuple[str, ...] = ("yeah", "yes", "final answer", "confident")
+    trigger_tokens: Words = ("\n\n",)
+    verify: Words = ("verify", "think again", "recap", "check")
+    negative: Words = ("wait", "alternatively", "hold on", "another")
+    positive: Words = ("yeah", "yes", "final answer", "confident")
     help_think_word: str = ""
     help_recap_words: str = "Let me check whether there are some wrong steps."
     not_reasoning: bool = False
@@ -53,6 +55,11 @@ class SpeculativeThinking(Strategy):
     max_negative_num: Count = 30
     max_tokens: Count = 32768
     compat: Literal["none", "reference"] = "none"
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a chain."""
+        return self.max_tokens
 
     async def turn(self, chain: ChainState, stages: Stages) -> Turn:
         """One paragraph of the draft, and what the target makes of its end."""
