@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,42 @@ async def test_seeds_that_do_not_repeat_are_a_warning() -> None:
     drawn = iter(range(1000))
     report = await found("sglang", ScriptedEngine(Script(write=lambda text, seed: f"number {next(drawn)}" * 9)))
     assert outcome(report, "seeds").outcome == "warning"
+
+
+class Mute(ScriptedEngine):
+    """Does not say how likely it found what it wrote."""
+
+    async def generate(self, prefix: Any, **settings: Any) -> Any:
+        return replace(await super().generate(prefix, **settings), log_probabilities=None)
+
+
+@pytest.mark.parametrize("strategy", ["atts", "specreason", "atts-self"])
+async def test_what_the_method_needs_is_looked_at(strategy: str) -> None:
+    config = resolve(options={"draft": "scripted:", "target": "scripted:", "strategy": strategy})
+    report = await check({Role.DRAFT: Mute(), Role.TARGET: ScriptedEngine()}, config)
+    assert report.ok, report.failures
+    looked = {(finding.role, finding.name) for finding in report.findings}
+    assert (("target", "next token") in looked) is (strategy == "specreason")
+    assert (("draft", "log-probabilities") in looked) is (strategy == "atts-self")
+
+
+async def test_a_score_of_both_models_needs_a_draft_that_tells() -> None:
+    options = {"draft": "scripted:", "target": "scripted:", "score": "log_likelihood_ratio"}
+    for draft, ok in ((ScriptedEngine(), True), (Mute(), False)):
+        report = await check({Role.DRAFT: draft, Role.TARGET: ScriptedEngine()}, resolve(options=options))
+        assert report.ok is ok
+        assert [f.name for f in report.failures] == [] if ok else ["own log-probabilities"]
+
+
+async def test_a_method_with_a_budget_of_tokens_wants_no_longer_context() -> None:
+    class Short(ScriptedEngine):
+        async def info(self) -> Any:
+            return replace(await super().info(), context_length=8192)
+
+    for strategy, outcome_ in (("specreason", "ok"), ("speculative-thinking", "warning"), ("atts", "warning")):
+        config = resolve(options={"draft": "scripted:", "target": "scripted:", "strategy": strategy})
+        report = await check({Role.DRAFT: Short(), Role.TARGET: Short()}, config)
+        assert outcome(report, "context length").outcome == outcome_
 
 
 async def test_an_unreachable_server_is_one_finding() -> None:

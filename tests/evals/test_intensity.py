@@ -77,3 +77,13 @@ async def test_every_method_has_a_whole_summary(tmp_path: Path, strategy: str) -
     assert takeover is not None and sum(row["n"] for row in takeover["by_turn"]) == takeover["decisions"] > 0
     promised = 0.2 if strategy in ("atts-self", "lockstep", "coin") else None
     assert takeover["target_rate"] == promised
+
+
+async def test_asking_costs_and_what_is_dropped_was_written(tmp_path: Path) -> None:
+    """Steps as published get a blank line that nobody wrote; grades that are none cost as much as others."""
+    options = {"strategy": "specreason", "limit": 2, "samples": 2, "draft": "scripted:6", "target": "scripted:6"}
+    config = resolve(preset="bundled", options=options | {"options": {"compat": "reference"}})
+    run = await asyncio.to_thread(Run, config, tmp_path)
+    tokens = (await run.execute())["tokens"]
+    assert 0 < tokens["discarded"] <= tokens["draft"]
+    assert tokens["scored"] > 0 and tokens["prefilled"] > 0

@@ -3,9 +3,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
+from atts.config import resolve
 from atts.engines.scripted import Script, ScriptedEngine, steps
+from atts.errors import InputError, ScoreError
 from atts.pipeline.settings import SlotSettings
-from atts.types import Generation, Role, Sampling, Status, TokenIds, Turn
+from atts.types import Generation, Role, Sampling, Scoring, Status, TokenIds, Turn
 
 from .conftest import Bench, jobs
 
@@ -27,12 +31,13 @@ def bench(draft: ScriptedEngine | None = None, **options: object) -> Bench:
 
 
 async def test_a_rejected_chunk_is_drawn_again_and_the_least_strange_draw_stands() -> None:
-    made = bench(redraws=2)
+    made = bench(redraws=3)
     await made.pool.run(jobs(6, 6))
     rejected = [turn for turn in made.turns if turn.decision is not None and turn.decision.rejected]
     assert rejected and any(turn.replaced for turn in rejected)
+    assert {len(turn.written) for turn in rejected} == {2, 3, 4}  # as soon as a draw is accepted, no more are made
     for turn in rejected:
-        assert len(turn.written) == 3 and len(turn.kept) == 1
+        assert len(turn.kept) == 1
         strangeness = [-sum(p.log_probabilities or ()) / len(p.ids) for p in turn.written]
         kept = turn.kept[0]
         assert -sum(kept.log_probabilities or ()) / len(kept.ids) == min(strangeness)
@@ -45,7 +50,7 @@ async def test_redraws_are_as_hot_as_asked_for() -> None:
     engine = Hot()
     made = bench(engine, temperature=1.5)
     await made.pool.run(jobs(4, 4))
-    redraws = sum(3 for turn in made.turns if turn.decision is not None and turn.decision.rejected)
+    redraws = sum(len(turn.written) - 1 for turn in made.turns)
     assert engine.temperatures.count(1.5) == redraws > 0
 
 
@@ -87,12 +92,34 @@ async def test_a_forked_chain_resumes_from_its_turns_alone() -> None:
         assert chain.text == "".join(piece.text for turn in turns[last:] for piece in turn.kept)
 
 
-async def test_without_log_probabilities_the_chain_fails_and_says_why() -> None:
-    class Mute(ScriptedEngine):
-        async def generate(self, prefix: TokenIds, **others: object) -> Generation:
-            return replace(await super().generate(prefix, **others), log_probabilities=None)  # type: ignore[arg-type]
+class Mute(ScriptedEngine):
+    """Does not say how likely it found what it wrote."""
 
+    async def generate(self, prefix: TokenIds, **others: object) -> Generation:
+        return replace(await super().generate(prefix, **others), log_probabilities=None)  # type: ignore[arg-type]
+
+
+async def test_an_engine_that_writes_without_log_probabilities_reads_what_it_wrote() -> None:
     made = Bench(Mute(), strategy="atts-self", slots=SlotSettings(chains=4))
-    await made.pool.run(jobs(1, 2))
-    assert {c.status for c in made.chains} == {Status.ERROR}
-    assert "log-probabilities" in made.chains[0].reason
+    await made.pool.run(jobs(2, 4))
+    assert {c.status for c in made.chains} == {Status.DONE} and made.at_rest()
+    decisions = [turn.decision for turn in made.turns if turn.decision is not None]
+    assert all(decision.p_value is not None for decision in decisions) and any(d.rejected for d in decisions)
+    assert made.target.requests == 0
+    assert all(turn.scored.prompt > 0 for turn in made.turns if turn.decision is not None)
+
+
+async def test_a_chunk_that_cannot_be_read_is_never_ranked() -> None:
+    class Blind(Mute):
+        async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+            raise ScoreError("no log-probabilities")
+
+    made = Bench(Blind(), strategy="atts-self", slots=SlotSettings(chains=4))
+    await made.pool.run(jobs(2, 4))
+    assert {c.status for c in made.chains} == {Status.DONE} and made.at_rest()
+    assert all(turn.decision is None or turn.decision.p_value is None for turn in made.turns)
+
+
+def test_a_score_that_compares_two_models_is_refused() -> None:
+    with pytest.raises(InputError, match=r"score = log_likelihood_ratio: it compares two models, .*atts-self has one"):
+        resolve(options={"strategy": "atts-self", "score": "log_likelihood_ratio"})

@@ -55,6 +55,21 @@ def bench(method: str, seed: int, failures: float, width: int) -> Bench:
     )
 
 
+async def test_no_prompt_in_the_making_is_forgotten() -> None:
+    class Slow(ScriptedEngine):
+        async def render(self, messages: object) -> list[int]:
+            await asyncio.Event().wait()
+            return []
+
+    made = Bench(Slow(), slots=SlotSettings(chains=300))
+    running = asyncio.create_task(made.pool.run(jobs(300, 1)))
+    while len(asyncio.all_tasks()) < 600:  # a chain and its prompt each
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 def stopping_by_vote(made: Bench) -> None:
     """Cancel what a decided vote no longer needs, as a run does, from inside the pool's own callback."""
     vote = Vote(SAMPLES)

@@ -7,6 +7,7 @@ import pytest
 
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.errors import InputError
+from atts.pipeline.settings import ChainSettings
 from atts.pipeline.strategies import strategy_named
 from atts.pipeline.strategies.specreason import SpecReason
 from atts.types import Message, Role, Status, TokenIds, Turn
@@ -139,6 +140,18 @@ async def test_steps_as_published() -> None:
     await made.pool.run(jobs(1, 1))
     assert made.chains[0].text == "First.\n\nThen.\n\nMy Answer: 3 or so\n\n"
     assert made.chains[0].reason == "answer"
+
+
+async def test_in_the_published_way_thinking_is_closed_by_steps_of_the_target_alone() -> None:
+    made = Bench(
+        ScriptedEngine(Script(write=lambda said, seed: "Draft</think>.\n\n")),
+        Grading(lambda chat: digit(9), Script(write=lambda said, seed: "Target</think>.\n\n")),
+        strategy="specreason",
+        options={"compat": "reference", "first_n_steps_base_model": 1},
+        settings=ChainSettings(turns=2),
+    )
+    await made.pool.run(jobs(1, 1))
+    assert made.chains[0].text == "Target</think>.\n\nDraft.\n\n"
 
 
 def test_options_are_checked_and_named() -> None:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from atts.config import resolve
 from atts.engines.scripted import Script, ScriptedEngine
+from atts.errors import InputError
+from atts.pipeline.settings import ChainSettings
+from atts.pipeline.strategies import strategy_named
 from atts.pipeline.strategies.speculative_thinking import SpeculativeThinking
 from atts.types import Role, Turn
 
@@ -18,8 +23,8 @@ def engine(text: str) -> ScriptedEngine:
     return ScriptedEngine(Script(write=lambda said, seed: text))
 
 
-def bench(draft: str, target: str, **options: Any) -> Bench:
-    return Bench(engine(draft), engine(target), strategy="speculative-thinking", options=options)
+def bench(draft: str, target: str, settings: ChainSettings | None = None, **options: Any) -> Bench:
+    return Bench(engine(draft), engine(target), strategy="speculative-thinking", options=options, settings=settings)
 
 
 async def run(draft: str, target: str, **options: Any) -> list[Turn]:
@@ -94,6 +99,29 @@ async def test_a_word_before_the_peek_is_part_of_it() -> None:
     turns = await run(CALM, "All is fine, and so it goes on.", help_think_word="Wait, ")
     assert turns[0].takeover is not None
     assert turns[0].takeover.text == "Wait, All is fine, and so "
+
+
+async def test_in_the_published_way_the_word_stays_though_the_peek_is_calm() -> None:
+    for compat, stays in (("none", False), ("reference", True)):
+        made = bench(CALM, "never", help_think_word="Hm, ", compat=compat, settings=ChainSettings(turns=3))
+        await made.pool.run(jobs(1, 1))
+        assert all(turn.takeover is None and turn.dropped for turn in made.turns)
+        assert ("Hm, " in made.chains[0].text) is stays
+        assert made.chains[0].text == "".join(piece.text for turn in made.turns for piece in turn.kept)
+
+
+async def test_by_default_the_target_checks_after_fifteen_doubts() -> None:
+    """A paragraph is a turn, so that the limit of turns which other methods have would end chains before."""
+    config = resolve(preset="paper", options={"strategy": "speculative-thinking"})
+    made = bench("Wait, is that so?\n\n", "Wait, hold on. " * 99, settings=replace(config.chain_settings(), turns=20))
+    assert config.turns >= 1000
+    await made.pool.run(jobs(1, 1))
+    assert [turn.turn for turn in made.turns if turn.takeover and turn.takeover.text.startswith("Let me")] == [15]
+
+
+async def test_words_are_not_empty() -> None:
+    with pytest.raises(InputError, match=r"options.trigger_tokens.0 = ''"):
+        strategy_named("speculative-thinking", {"trigger_tokens": [""]})
 
 
 async def test_a_cut_paragraph_and_a_budget() -> None:

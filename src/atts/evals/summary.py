@@ -64,13 +64,13 @@ class Tally:
         if turn.scoring is not None:
             self._spans[Role.TARGET].append((turn.scoring.start, turn.scoring.end))
         self._intensity.turn(turn)
-        if turn.scores and turn.draft is not None:
+        if (turn.scores or turn.scored.prompt) and turn.draft is not None:
             self._tokens["scored"] += len(turn.draft.ids)
             self._tokens["cached"] += turn.scored.cached
             self._tokens["prefilled"] += turn.scored.prompt - turn.scored.cached
         if turn.replaced and turn.draft is not None:
-            self._tokens["discarded"] += len(turn.draft.ids)
-        self._tokens["discarded"] += sum(len(piece.ids) for piece in turn.dropped)
+            self._tokens["discarded"] += turn.draft.usage.completion
+        self._tokens["discarded"] += sum(piece.usage.completion for piece in turn.dropped)
         if not turn.anew:  # a copy of what a sibling wrote counts there
             for piece in turn.kept:
                 self._tokens[f"kept_{piece.author}"] += len(piece.ids)

@@ -162,6 +162,11 @@ class Stages:
         self._emit(Decided(decision, self._clock()))
         return decision
 
+    def accepts(self, chain: ChainState, piece: Piece, scores: Mapping[str, float], purpose: str) -> bool:
+        """Whether another chunk in the place of one that was decided on would stand; decides and learns nothing."""
+        u = uniform(self._seed, chain.problem, chain.sample, chain.turn, "smoothing", purpose)
+        return self.calibrator.accepts(self._chunk(chain, piece), scores.get(self.settings.score), u)
+
     def _chunk(self, chain: ChainState, piece: Piece) -> Chunk:
         short = not self.settings.stop and len(piece.text) < self.settings.short_chunk and chain.finishes(piece)
         return Chunk(chain.problem, chain.sample, chain.turn, short)

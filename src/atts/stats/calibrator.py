@@ -30,6 +30,10 @@ class Calibrator(Protocol):
         """
         ...
 
+    def accepts(self, chunk: Chunk, score: float | None, u: float) -> bool:
+        """Whether a chunk with this score would stand if it were decided on now; no decision, and nothing is learnt."""
+        ...
+
     def replay(self, decision: Decision) -> None:
         """Learn from a decision taken earlier, so that the state is as if `decide` had just returned it."""
         ...

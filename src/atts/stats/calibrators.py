@@ -48,13 +48,16 @@ class RateCalibrator:
     def decide(self, chunk: Chunk, score: float | None, u: float) -> Decision:
         """Decide on a chunk and learn from the decision; see `Calibrator.decide`."""
         known = score if usable(score) else None
-        p_value = None if known is None else self.p_value(chunk, known, u)
-        threshold = self.threshold(self.groups(chunk, self._next))
-        wanted = threshold > 0 and (p_value is None or p_value <= threshold)
+        p_value, threshold = self._judge(chunk, known, u)
+        wanted = _strange(p_value, threshold)
         rejected = wanted and (self.budget is None or self.budget.allows(chunk))
         decision = Decision(self._next, chunk, known, p_value, threshold, rejected, capped=wanted and not rejected)
         self.replay(decision)
         return decision
+
+    def accepts(self, chunk: Chunk, score: float | None, u: float) -> bool:
+        """Whether the p-value of this score is above the threshold of now; see `Calibrator.accepts`."""
+        return not _strange(*self._judge(chunk, score if usable(score) else None, u))
 
     def announce(self, chunk: Chunk, score: float | None) -> None:
         """Hear of a score that is decided on later; only calibrators that rank in rounds make use of it."""
@@ -104,11 +107,20 @@ class RateCalibrator:
             self.budget.restore(state["budget"])
         self._restore(state)
 
+    def _judge(self, chunk: Chunk, score: float | None, u: float) -> tuple[float | None, float]:
+        p_value = None if score is None else self.p_value(chunk, score, u)
+        return p_value, self.threshold(self.groups(chunk, self._next))
+
     def _state(self) -> dict[str, Any]:
         return {}
 
     def _restore(self, state: dict[str, Any]) -> None:
         pass
+
+
+def _strange(p_value: float | None, threshold: float) -> bool:
+    """Whether the target is to take the chunk over, budgets aside; without a p-value there is nothing stranger."""
+    return threshold > 0 and (p_value is None or p_value <= threshold)
 
 
 class Coin(RateCalibrator):

@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from atts.errors import EngineError
 from atts.pipeline.chain import ChainState
-from atts.pipeline.stages import Stages
+from atts.pipeline.stages import Scored, Stages
 from atts.pipeline.strategies.base import Strategy, options
 from atts.stats.scores import raw_scores
 from atts.types import Finish, Piece, Role, Span, Turn, Usage
@@ -21,10 +20,10 @@ from atts.types import Finish, Piece, Role, Span, Turn, Usage
 class AttsSelf(Strategy):
     """The draft writes; what the p-value of its own log-probabilities rejects is mended by the draft itself.
 
-    With `remedy` `redraw` the chunk is drawn `redraws` times more and the least strange of all draws stands. With
-    `fork` the whole chain is dropped for a copy of its best sibling, the one with the lowest mean perplexity less
+    With `remedy` `redraw` the chunk is drawn again until a draw is accepted, `redraws` times at most, after which the
+    least strange of all draws stands. With `fork` the whole chain is dropped for a copy of its best sibling, the one with the lowest mean perplexity less
     `alpha` a turn. Redraws, and the chunk behind a fork, are drawn at `temperature` (None: that of the draft).
-    Scores cost no request, but need an engine that returns log-probabilities with what it writes.
+    Scores cost no request where the engine returns log-probabilities with what it writes, and one prefill where not.
     """
 
     name = "atts-self"
@@ -47,9 +46,9 @@ class AttsSelf(Strategy):
         if not draft.ids:
             await chain.append(draft)
             return turn
-        scores = _own_scores(draft)
-        decision = stages.decide(chain, draft, scores)
-        turn = replace(turn, scores=scores, decision=decision, notes=_with(chain.notes, scores["perplexity"]))
+        own = await _read(chain, stages, draft)
+        decision = stages.decide(chain, draft, own.scores)
+        turn = replace(turn, scores=own.scores, scored=own.usage, decision=decision, notes=_with(chain.notes, own.scores))
         if decision.rejected and self.remedy == "redraw":
             return await self._redraw(chain, stages, turn, draft)
         if decision.rejected and (sibling := self._best_sibling(chain)) is not None:
@@ -58,12 +57,17 @@ class AttsSelf(Strategy):
         return turn
 
     async def _redraw(self, chain: ChainState, stages: Stages, turn: Turn, draft: Piece) -> Turn:
-        draws = [draft]
+        name = stages.settings.score
+        draws, strangeness = [draft], [turn.scores.get(name, math.inf)]
         for number in range(self.redraws):
             purpose = f"redraw {number}"
-            draws.append(await stages.write(chain, Role.DRAFT, temperature=self.temperature, purpose=purpose))
-        name = stages.settings.score
-        best = min(draws, key=lambda piece: _own_scores(piece)[name] if piece.ids else math.inf)
+            piece = await stages.write(chain, Role.DRAFT, temperature=self.temperature, purpose=purpose)
+            scores = (await _read(chain, stages, piece)).scores if piece.ids else {}
+            draws.append(piece)
+            strangeness.append(scores.get(name, math.inf))
+            if scores and stages.accepts(chain, piece, scores, purpose):
+                break
+        best = draws[min(range(len(draws)), key=strangeness.__getitem__)]
         await chain.append(best)
         others = tuple(piece for piece in draws[1:] if piece is not best)
         if best is draft:
@@ -80,16 +84,21 @@ class AttsSelf(Strategy):
         return chain.notes["perplexity"] / chain.notes["scored"] - self.alpha * chain.turn
 
 
-def _own_scores(piece: Piece) -> Mapping[str, float]:
-    """The scores of a piece under its own author."""
+async def _read(chain: ChainState, stages: Stages, piece: Piece) -> Scored:
+    """The scores of a piece under its own author, which reads it again where it did not say them while it wrote."""
     if piece.log_probabilities is None:
-        raise EngineError("atts-self needs the log-probabilities of what the draft writes, and its engine gives none")
-    return raw_scores(piece.log_probabilities, None, len(piece.text))
+        return await stages.score(chain, piece, Role.DRAFT)
+    return Scored(raw_scores(piece.log_probabilities, None, len(piece.text)), Usage(), piece.span)
 
 
-def _with(notes: Mapping[str, float], perplexity: float) -> Mapping[str, float]:
+def _with(notes: Mapping[str, float], scores: Mapping[str, float]) -> Mapping[str, float]:
     """The notes with one more scored chunk: how many there were, and the sum of their perplexities."""
-    return {"scored": notes.get("scored", 0) + 1, "perplexity": notes.get("perplexity", 0.0) + perplexity}
+    if "perplexity" not in scores:
+        return notes
+    return {
+        "scored": notes.get("scored", 0) + 1,
+        "perplexity": notes.get("perplexity", 0.0) + scores["perplexity"],
+    }
 
 
 async def _fork(chain: ChainState, sibling: ChainState, turn: Turn, draft: Piece) -> Turn:

@@ -33,7 +33,8 @@ class SpecReason(Strategy):
     where there is no digit there is no grade, and the step is rewritten. A chain also ends when it holds more than
     `token_budget` tokens, and when it repeats a step. With `compat="reference"` steps are glued and ended as in the
     published code: "boxed" or "Answer:" anywhere ends a chain and the end of the text does not, a closed thinking part
-    is opened again, a cut step is closed by a blank line, and a digit with a blank before it is none.
+    is opened again (but for steps that the target writes alone), a cut step is closed by a blank line, and a digit
+    with a blank before it is none.
     """
 
     name = "specreason"
@@ -127,7 +128,8 @@ class SpecReason(Strategy):
     async def _as_published(self, step: Piece, chain: ChainState, stages: Stages) -> Piece:
         """The step as the published code keeps it: closed by a blank line, thinking never closed, no end of text."""
         text = step.text
-        if not any(mark in text for mark in _FINISH_MARKS):
+        first = chain.turn < self.first_n_steps_base_model  # those are kept as they are
+        if not first and not any(mark in text for mark in _FINISH_MARKS):
             text = text.replace(_UNTHINK, "")
         text = text.removesuffix(STEP_END) + STEP_END
         ids = step.ids if text == step.text else await stages.tokenize(step.author, text)

@@ -28,7 +28,7 @@ class SpeculativeThinking(Strategy):
     length and in growing distance. `not_reasoning` hands every paragraph to the target; `begin` lets it write the first
     `begin_token_num` tokens; without `choose_large` the peek stands where both agree. A chain also ends when it holds
     more than `max_tokens` tokens. With `compat="reference"` words count wherever their letters stand ("wait" in
-    "waiting"), and a check goes on behind the end of the text.
+    "waiting"), a check goes on behind the end of the text, and `help_think_word` stays where nothing follows it.
     """
 
     name = "speculative-thinking"
@@ -73,14 +73,20 @@ class SpeculativeThinking(Strategy):
             opening = await self._append(chain, stages, self.begin_token_num)
             return Turn(problem, sample, chain.turn, takeover=opening, notes=notes)
         draft = await stages.write(chain, Role.DRAFT, stop=self.trigger_tokens)
-        over = chain.finishes(draft)
+        goes_on = draft.finish is Finish.STOP and not chain.finishes(draft)
+        doubtful = notes["doubts"] >= notes["patience"]
+        if goes_on and not doubtful and self.compat == "reference" and self.help_think_word:
+            draft = await self._with_word(stages, draft)
         await chain.append(draft)
         turn = Turn(problem, sample, chain.turn, draft, notes=notes)
-        if over or draft.finish is not Finish.STOP:
+        if not goes_on:
             return turn
-        if notes["doubts"] >= notes["patience"]:
-            return await self._recap(chain, stages, turn)
-        return await self._peek(chain, stages, turn)
+        return await (self._recap if doubtful else self._peek)(chain, stages, turn)
+
+    async def _with_word(self, stages: Stages, draft: Piece) -> Piece:
+        """The paragraph and `help_think_word`, which the published code never takes back, whatever follows."""
+        word = self.help_think_word
+        return replace(draft, text=draft.text + word, ids=draft.ids + await stages.tokenize(Role.DRAFT, word))
 
     async def _recap(self, chain: ChainState, stages: Stages, turn: Turn) -> Turn:
         """Too many doubts: the target checks what was written so far."""
@@ -96,11 +102,12 @@ class SpeculativeThinking(Strategy):
     async def _peek(self, chain: ChainState, stages: Stages, turn: Turn) -> Turn:
         """Look at the draft's next words; where they say something, let the target write."""
         length = self.max_target_tokens
-        peek = await stages.write(chain, Role.DRAFT, limit=length, stop=(), lead=self.help_think_word, purpose="peek")
+        lead = self.help_think_word if self.compat == "none" else ""
+        peek = await stages.write(chain, Role.DRAFT, limit=length, stop=(), lead=lead, purpose="peek")
         before = self._mood(peek.text)
         if before == 0 and not self.not_reasoning:
             return replace(turn, dropped=(peek,))
-        passage = await stages.write(chain, Role.TARGET, limit=length, stop=(), lead=self.help_think_word)
+        passage = await stages.write(chain, Role.TARGET, limit=length, stop=(), lead=lead)
         after = self._mood(passage.text)
         large = self.choose_large or (before < 0 <= after) or (before > 0 > after)
         chosen, dropped = (passage, peek) if large else (peek, passage)
