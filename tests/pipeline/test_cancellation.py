@@ -56,15 +56,19 @@ def bench(method: str, seed: int, failures: float, width: int) -> Bench:
 
 
 async def test_no_prompt_in_the_making_is_forgotten() -> None:
+    everybody, waiting = asyncio.Event(), 0
+
     class Slow(ScriptedEngine):
         async def render(self, messages: object) -> list[int]:
-            await asyncio.Event().wait()
-            return []
+            nonlocal waiting
+            waiting += 1
+            if waiting == 300:
+                everybody.set()
+            return await asyncio.get_running_loop().create_future()
 
     made = Bench(Slow(), slots=SlotSettings(chains=300))
     running = asyncio.create_task(made.pool.run(jobs(300, 1)))
-    while len(asyncio.all_tasks()) < 600:  # a chain and its prompt each
-        await asyncio.sleep(0)
+    await everybody.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -21,9 +21,10 @@ class AttsSelf(Strategy):
     """The draft writes; what the p-value of its own log-probabilities rejects is mended by the draft itself.
 
     With `remedy` `redraw` the chunk is drawn again until a draw is accepted, `redraws` times at most, after which the
-    least strange of all draws stands. With `fork` the whole chain is dropped for a copy of its best sibling, the one with the lowest mean perplexity less
-    `alpha` a turn. Redraws, and the chunk behind a fork, are drawn at `temperature` (None: that of the draft).
-    Scores cost no request where the engine returns log-probabilities with what it writes, and one prefill where not.
+    least strange of all draws stands. With `fork` the whole chain is dropped for a copy of its best sibling, the one
+    with the lowest mean perplexity less `alpha` a turn. Redraws, and the chunk behind a fork, are drawn at
+    `temperature` (None: that of the draft). Scores cost no request where the engine returns log-probabilities with
+    what it writes, and one prefill where not.
     """
 
     name = "atts-self"
@@ -48,7 +49,8 @@ class AttsSelf(Strategy):
             return turn
         own = await _read(chain, stages, draft)
         decision = stages.decide(chain, draft, own.scores)
-        turn = replace(turn, scores=own.scores, scored=own.usage, decision=decision, notes=_with(chain.notes, own.scores))
+        notes = _with(chain.notes, own.scores)
+        turn = replace(turn, scores=own.scores, scored=own.usage, decision=decision, notes=notes)
         if decision.rejected and self.remedy == "redraw":
             return await self._redraw(chain, stages, turn, draft)
         if decision.rejected and (sibling := self._best_sibling(chain)) is not None:
