@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -11,8 +12,16 @@ from aiohttp import web
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-# A slow machine is no failure.
-settings.register_profile("atts", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A slow machine is no failure. The same examples every time, so that what fails has been broken by the change at hand;
+# ATTS_EXPLORE=1000 looks for new ones, so many a test.
+EXPLORE = int(os.environ.get("ATTS_EXPLORE", 0))
+settings.register_profile(
+    "atts",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=not EXPLORE,
+    max_examples=EXPLORE or 100,
+)
 settings.load_profile("atts")
 
 Reply = web.StreamResponse

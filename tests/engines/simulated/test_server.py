@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atts.engines.simulated.hardware import Gpu, Machine, Model, Serving
@@ -111,6 +111,7 @@ REQUESTS = st.tuples(
 )
 
 
+@example(asked=[(0.0, 3, 30, None), (0.0, 60, 0, None)], capacity=90, batch=2, step_tokens=1)
 @given(st.lists(REQUESTS, min_size=1, max_size=15), st.integers(90, 400), st.integers(1, 6), st.integers(1, 100))
 def test_nothing_is_lost_whoever_leaves(
     asked: list[tuple[float, int, int, float | None]], capacity: int, batch: int, step_tokens: int

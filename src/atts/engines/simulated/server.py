@@ -226,13 +226,25 @@ class Server:
 
     def _preempt(self) -> None:
         """Send sequences back until the next step fits into the cache; the last one that came goes first."""
-        while len(self._writing) > 1 and self._held + self._reserved + len(self._writing) > self.machine.capacity:
+        while (
+            len(self._writing) + len(self._reading) > 1
+            and self._held + self._reserved + len(self._writing) > self.machine.capacity
+        ):
+            self._waiting.appendleft(self._last_come())
+            self.load.preempted += 1
+
+    def _last_come(self) -> Request:
+        """Take the sequence out that came last: one that is still being read, if there is one."""
+        if self._reading:
+            request = self._reading.pop()
+            self._reserved -= request.read
+        else:
             request, _ = self._writing.popitem()
             self._held -= self._written(request)
-            request.read = request.left = self._written(request)
+            request.read = self._written(request)
             request.until = -1
-            self.load.preempted += 1
-            self._waiting.appendleft(request)
+        request.left = request.read
+        return request
 
     def _written(self, request: Request) -> int:
         """Context and what has been written behind it so far, of a sequence that writes."""
