@@ -27,5 +27,9 @@ class EngineError(AttsError):
         self.retryable = retryable
 
 
+class NoRoomError(EngineError):
+    """The model's context is full: there is nothing wrong with the engine, but the chain can grow no further."""
+
+
 class ScoreError(EngineError):
     """Log-probabilities are missing, not finite or misaligned: there is no score, and none is invented."""

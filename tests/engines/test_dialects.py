@@ -96,7 +96,7 @@ async def test_a_full_context_is_an_error_and_no_request(pair: Pair) -> None:
     written = await engine.generate([65] * 195, max_tokens=50, sampling=Sampling(0))
     assert len(written.ids) == 5 - engine.spare
     asked = server.requests
-    with pytest.raises(EngineError, match="leaves no room"):
+    with pytest.raises(EngineError, match="leave no room"):
         await engine.generate([65] * 200, max_tokens=50, sampling=Sampling(0))
     assert server.requests == asked
 

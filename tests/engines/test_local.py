@@ -15,7 +15,7 @@ from atts.bundled import family
 from atts.engines import open_engine
 from atts.engines.base import Engine
 from atts.engines.local import LocalEngine
-from atts.errors import EngineError, ScoreError
+from atts.errors import EngineError, NoRoomError, ScoreError
 from atts.types import Finish, Message, Sampling
 
 pytest.importorskip("torch")
@@ -133,7 +133,7 @@ async def test_what_cannot_be_done_is_an_error_of_that_request(target: LocalEngi
     with pytest.raises(ScoreError):
         await target.score([1, 2], [])
     length = (await target.info()).context_length or 0
-    with pytest.raises(EngineError, match="no room to write"):
+    with pytest.raises(NoRoomError, match="do not fit into the context"):
         await target.generate([5] * length, max_tokens=1, sampling=GREEDY)
     with pytest.raises(EngineError, match="context length"):
         await target.score([5] * length, [5])

@@ -34,7 +34,8 @@ class Engine(Protocol):
     """One model. All methods may be called concurrently; cancelling a call releases what it holds.
 
     Every method raises `EngineError` where the model or its server fails, after trying again where that may help; so
-    the error is final. `RunError` means that the server stays down. An engine never makes up a value.
+    the error is final. `NoRoomError` means that the model's context is full, `RunError` that the server stays down. An
+    engine never makes up a value.
     """
 
     async def info(self) -> EngineInfo:

@@ -10,7 +10,7 @@ from typing import Any
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.http import Http
 from atts.engines.tokenizer import TokenizerThread
-from atts.errors import EngineError, InputError, ScoreError
+from atts.errors import EngineError, InputError, NoRoomError, ScoreError
 from atts.types import EngineInfo, GrowingIds, Message, TokenIds, write_ids
 
 _ATTEMPTS = 8  # of one request; a server that fails every tenth then fails one in a hundred million
@@ -75,12 +75,12 @@ class ServerEngine(Engine):
     async def _local_tokenizer(self) -> TokenizerThread:
         raise NotImplementedError
 
-    async def _room(self, prefix: TokenIds, wanted: int) -> int:
-        """How many of the wanted tokens fit behind the prefix. Raises `EngineError` if there is room for none."""
+    async def _room(self, tokens: int, wanted: int) -> int:
+        """How many of the wanted tokens fit behind so many. Raises `NoRoomError` if there is room for none."""
         length = (await self.info()).context_length
-        room = wanted if length is None else min(wanted, length - len(prefix) - self.spare)
+        room = wanted if length is None else min(wanted, length - tokens - self.spare)
         if room < 1:
-            raise EngineError(f"{self.url}: the context of {len(prefix)} tokens leaves no room (it holds {length})")
+            raise NoRoomError(f"{self.url}: {tokens} tokens leave no room in the context, which holds {length}")
         return room
 
     async def _optional(self, path: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class SglangEngine(ServerEngine):
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`. Ids are read off the log-probabilities, as all versions do."""
         parameters = _parameters(sampling, seed) | {
-            "max_new_tokens": await self._room(prefix, max_tokens),
+            "max_new_tokens": await self._room(len(prefix), max_tokens),
             "stop": list(stop),
             "no_stop_trim": True,
         }
@@ -64,6 +64,7 @@ class SglangEngine(ServerEngine):
         """Log-probabilities of the continuation; see `Engine.score`."""
         if not continuation or not prefix:
             raise ScoreError("a score needs a continuation of at least one token, and a token before it")
+        await self._room(len(prefix) + len(continuation) - 1, 1)
         body = {
             "sampling_params": {"max_new_tokens": 0, "temperature": 0},
             "logprob_start_len": len(prefix) - 1,

@@ -81,7 +81,7 @@ class VllmEngine(ServerEngine):
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`."""
         body = sampling_parameters(sampling, seed) | {
-            "max_tokens": await self._room(prefix, max_tokens),
+            "max_tokens": await self._room(len(prefix), max_tokens),
             "stop": list(stop),
             "include_stop_str_in_output": True,
             "logprobs": 0,
@@ -93,6 +93,7 @@ class VllmEngine(ServerEngine):
         """Log-probabilities of the continuation; see `Engine.score`."""
         if not continuation or not prefix:
             raise ScoreError("a score needs a continuation of at least one token, and a token before it")
+        await self._room(len(prefix) + len(continuation), 1)
         # One token is drawn too, from the same prefill; without one the server refuses.
         body = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
         return await self._complete(

@@ -57,7 +57,7 @@ def settings_fingerprint(config: RunConfig) -> Fingerprint:
     """What the scores of a run depend on, beside its models: prompt, chunks, sampling of the draft, and the score."""
     prompt = prompts.load(config.prompt or datasets.describe(config.problems).prompt)
     return {
-        "prompt": hashlib.sha256(repr(prompt).encode()).hexdigest()[:12],
+        "prompt": digest(repr(prompt)),
         "chunk": config.chunk,
         "draft_tokens": config.draft_tokens,
         "draft_temperature": config.draft_temperature,
@@ -65,6 +65,11 @@ def settings_fingerprint(config: RunConfig) -> Fingerprint:
         "top_k": config.top_k,
         "score": config.score,
     }
+
+
+def digest(text: str) -> str:
+    """Twelve digits that another text has not."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def model_fingerprint(infos: Mapping[Role, EngineInfo]) -> Fingerprint:

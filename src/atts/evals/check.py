@@ -158,7 +158,7 @@ class _Examination:
         if (longest := self._strategy.longest) is not None:
             wanted = min(wanted, longest)
         if length < wanted:
-            raise _Noteworthy(f"{length:,}: less than a chain may want, {wanted:,}; such chains fail")
+            raise _Noteworthy(f"{length:,}: less than a chain may want, {wanted:,}; such chains end unanswered")
         return f"{length:,}"
 
     async def _stop(self) -> str:

@@ -11,7 +11,7 @@ from atts.config import RunConfig
 from atts.engines import in_process, open_engine
 from atts.errors import RunError
 from atts.evals import answers, datasets, graders, prompts
-from atts.evals.calibration import Calibration, model_fingerprint, read_calibration, settings_fingerprint
+from atts.evals.calibration import Calibration, digest, model_fingerprint, read_calibration, settings_fingerprint
 from atts.evals.check import check
 from atts.evals.store import Journal, JournalWriter, Key, RunFolder
 from atts.evals.summary import Tally
@@ -78,7 +78,7 @@ class Run:
             journal = await asyncio.to_thread(self.folder.journal)
             self._tally = self._new_tally()
             wanted = await asyncio.to_thread(self._resume, journal)
-            if not wanted and (summary := await asyncio.to_thread(self.folder.summary_if_any)) is not None:
+            if not wanted and (summary := await asyncio.to_thread(self._last_summary)) is not None:
                 return summary
             return await self._execute(writer, journal, wanted)
         finally:
@@ -90,19 +90,19 @@ class Run:
         clock = _clock(journal.last_time)
         emit = self._emitter(writer, clock)
         ended = self.config.samples * len(self.problems) - wanted
-        await asyncio.to_thread(self.folder.begin_session, journal.last_time, ended)
         emit(RunStarted(ended + wanted, ended, self.config.rate if self.strategy.controlled else None, clock()))
         if journal.damaged:
             emit(Warned(f"journal lines {journal.damaged} are damaged and were skipped", clock()))
-        infos: dict[Role, EngineInfo] = {}
+        infos = await asyncio.to_thread(self.folder.engines)
         try:
             if wanted:
                 infos = await self._engine_infos()
+                await asyncio.to_thread(self.folder.begin_session, journal.last_time, ended, infos)
                 self._require_calibrated_on(infos)
                 await self._check(emit, clock)
                 await self._run_chains(writer, emit, clock, journal)
         finally:
-            summary = self._summary(clock(), infos)
+            summary = await asyncio.to_thread(self._summary, clock(), infos)
             await asyncio.to_thread(self.folder.write_summary, summary)
             emit(RunEnded(clock()))
         return summary
@@ -243,6 +243,11 @@ class Run:
             warnings=self.warnings,
         )
 
+    def _last_summary(self) -> dict[str, Any] | None:
+        """The summary that stands there, unless the run was killed after it and before the next one."""
+        summary = self.folder.summary_if_any()
+        return summary if summary is not None and self._tally.agrees_with(summary) else None
+
     def _read_calibration(self) -> Calibration:
         """The scores to begin with, refused if they were recorded otherwise, or on the problems of this run."""
         config = self.config
@@ -259,10 +264,12 @@ class Run:
             self._calibration.require(model_fingerprint(infos), self.config.calibration)
 
     def _folder(self, path: Path) -> RunFolder:
+        contents = {"prompt": digest(repr(self._prompt)), "calibration": digest(repr(self._calibration.scores))}
         if not RunFolder.exists(path):
-            return RunFolder.create(path, self.config, self.problems)
+            return RunFolder.create(path, self.config, self.problems, contents)
         folder = RunFolder.open(path)
         folder.refuse_if_different(self.config)
+        folder.refuse_if_changed(self.problems, contents)
         return folder
 
 

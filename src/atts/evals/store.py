@@ -20,6 +20,7 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -30,15 +31,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from atts.config import FREE_ON_RESUME, RunConfig, validated
 from atts.errors import InputError, RunError
-from atts.types import Chain, Problem, Turn
+from atts.types import Chain, EngineInfo, Problem, Role, Turn
 
 _TURN = TypeAdapter(Turn)
 _CHAIN = TypeAdapter(Chain)
 _PROBLEM = TypeAdapter(Problem)
+_INFO = TypeAdapter(EngineInfo)
 _TURN_LINE = b'{"kind":"turn"'
 _BULKY = {"log_probabilities"}  # and never needed again
 _LEFT_OUT: Any = {"draft": _BULKY, "takeover": _BULKY, "more": {"__all__": _BULKY}, "dropped": {"__all__": _BULKY}}
 _PACKAGES = ("atts-llm", "numpy", "torch", "transformers", "aiohttp")
+
+SCHEMA = 1
+"""Of the folder's layout; a version reads the one that it writes."""
 
 Key = tuple[str, int]
 
@@ -66,15 +71,23 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.run = _read_json(path / "run.json")
-        self.config = validated(self.run["config"])
+        self.config = _config(path, self.run)
 
     @classmethod
-    def create(cls, path: Path, config: RunConfig, problems: Sequence[Problem]) -> RunFolder:
-        """A new folder. Nothing counts as written until `run.json` stands, which is last."""
+    def create(
+        cls, path: Path, config: RunConfig, problems: Sequence[Problem], contents: Mapping[str, str] | None = None
+    ) -> RunFolder:
+        """A new folder. Nothing counts as written until `run.json` stands, which is last.
+
+        `contents` are digests of the files that the configuration names, beside the problems. Raises `InputError`
+        where it cannot be written, and where another run's or somebody's own files stand.
+        """
+        lines = b"".join(_PROBLEM.dump_json(problem) + b"\n" for problem in problems)
+        _refuse_foreign(path, lines)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_atomically(path / "problems.jsonl", b"".join(_PROBLEM.dump_json(p) + b"\n" for p in problems))
-            write_json(path / "run.json", _description(config))
+            write_atomically(path / "problems.jsonl", lines)
+            write_json(path / "run.json", _description(config, contents or {}))
         except OSError as error:
             raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
         return cls(path)
@@ -98,6 +111,18 @@ class RunFolder:
         if differing:
             changes = ", ".join(f"{key} was {before[key]!r}, is {now[key]!r}" for key in differing)
             raise InputError(f"{self.path} holds another run: {changes} (choose another --out to start anew)")
+
+    def refuse_if_changed(self, problems: Sequence[Problem], contents: Mapping[str, str]) -> None:
+        """Raise `InputError` if the same names now stand for other problems, or for files of other content."""
+        before, now = ([(p.id, p.question, p.answer, p.choices) for p in ps] for ps in (self.problems(), problems))
+        if before != now:
+            number = next((n for n, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]), None)
+            what = f"there were {len(before)}, are {len(now)}" if number is None else f"{now[number][0]!r} is another"
+            raise InputError(f"{self.path} holds another run: the problems have changed, {what} (choose another --out)")
+        known = self.run.get("contents", {})
+        for name, digest in contents.items():
+            if known.get(name, digest) != digest:
+                raise InputError(f"{self.path} holds another run: the {name} has changed (choose another --out)")
 
     def problems(self) -> list[Problem]:
         """The problems of the run, in its order."""
@@ -157,12 +182,17 @@ class RunFolder:
         """Open the journal for writing, alone. Raises `InputError` if another process has it."""
         return JournalWriter(self.path / "journal.jsonl")
 
-    def begin_session(self, time: float, ended: int) -> None:
-        """Note that the run begins or goes on, at this time of the run and with so many chains that have ended.
+    def begin_session(self, time: float, ended: int, engines: Mapping[Role, EngineInfo]) -> None:
+        """Note that the run begins or goes on, at this time of the run, with so many chains that have ended.
 
         Raises `RunError` where the disk does not take it.
         """
-        line = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "time": time, "ended": ended}
+        line = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "time": time,
+            "ended": ended,
+            "engines": {role.value: _INFO.dump_python(info, mode="json") for role, info in engines.items()},
+        }
         path = self.path / "sessions.jsonl"
         try:
             with path.open("ab") as file:
@@ -176,9 +206,21 @@ class RunFolder:
         lines = path.read_bytes().splitlines() if path.exists() else []
         return [line for line in map(_object, lines) if line is not None]
 
+    def engines(self) -> dict[Role, EngineInfo]:
+        """What the engines of the latest session said of themselves; empty if that is not known."""
+        known = [session["engines"] for session in self.sessions() if session.get("engines")]
+        try:
+            return {Role(role): _INFO.validate_python(info) for role, info in known[-1].items()} if known else {}
+        except (ValueError, AttributeError):
+            return {}
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write `summary.json`."""
-        write_json(self.path / "summary.json", summary)
+        """Write `summary.json`. Raises `RunError` where the disk does not take it; it can be computed again."""
+        path = self.path / "summary.json"
+        try:
+            write_json(path, summary)
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
     def summary_if_any(self) -> dict[str, Any] | None:
         """The figures of the run, if it has any yet."""
@@ -218,7 +260,9 @@ class JournalWriter:
         try:
             if self._error is None:
                 os.fsync(self._file.fileno())
-        finally:
+        except OSError as error:
+            self._error = error
+        with suppress(OSError):  # it tries once more to write what could not be written
             self._file.close()
         self._raise_if_failed()
 
@@ -281,11 +325,34 @@ def _decode(line: bytes, number: int) -> Turn | Chain | int:
         return number
 
 
-def _description(config: RunConfig) -> dict[str, Any]:
+def _config(path: Path, run: Mapping[str, Any]) -> RunConfig:
+    """The configuration of a run folder; raises `InputError` if this version cannot read it."""
+    if run.get("schema") != SCHEMA or not isinstance(run.get("config"), Mapping):
+        raise InputError(f"{path / 'run.json'}: not a run of layout {SCHEMA}, which this version of atts reads")
+    try:
+        return validated(run["config"])
+    except InputError as error:
+        versions = run.get("versions")
+        writer = versions.get("atts-llm", "?") if isinstance(versions, Mapping) else "?"
+        raise InputError(f"{path / 'run.json'}, written by atts {writer}, cannot be read: {error}") from error
+
+
+def _refuse_foreign(path: Path, problems: bytes) -> None:
+    """Raise `InputError` if a folder without `run.json` holds what a run would take for its own, or would replace."""
+    for name in ("journal.jsonl", "summary.json"):
+        if (path / name).exists():
+            raise InputError(f"{path} has a {name} but no run.json: not a whole run (choose another --out)")
+    own = path / "problems.jsonl"
+    if own.is_file() and own.read_bytes() != problems:  # equal if the run was killed before it had a run.json
+        raise InputError(f"{own} is there already, and is not this run's (choose another --out)")
+
+
+def _description(config: RunConfig, contents: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "fingerprint": config.fingerprint(),
         "config": config.model_dump(),
+        "contents": dict(contents),
         "versions": {"python": platform.python_version(), **_versions()},
         "environment": {
             "system": platform.platform(),
@@ -333,5 +400,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file in one step."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -91,6 +91,10 @@ class Tally:
             # A chain that ended without an answer is wrong; an answer that could not be graded is neither.
             self._correct[place] = 0.0 if chain.answer is None else np.nan if correct is None else float(correct)
 
+    def agrees_with(self, summary: Mapping[str, Any]) -> bool:
+        """Whether an earlier summary counts the same chains in the same way."""
+        return summary.get("chains") == self._chain_counts() and summary.get("status") == self._status()
+
     def summary(
         self,
         *,
@@ -106,8 +110,6 @@ class Tally:
 
         `data` is what to call the problems; a subset's name says that it is one.
         """
-        done = self._statuses[Status.DONE]
-        errors = self._statuses[Status.ERROR]
         return {
             "schema": 1,
             "status": self._status(),
@@ -115,13 +117,7 @@ class Tally:
             "data": data,
             "problems": len(self._order),
             "samples": self.samples,
-            "chains": {
-                "done": done,
-                "answered": sum(answer is not None for row in self._answers for answer in row),
-                "error": errors,
-                "cancelled": self._statuses[Status.CANCELLED],
-                "wanted": self._correct.size,
-            },
+            "chains": self._chain_counts(),
             "accuracy": self._accuracy(),
             "takeover": self._takeover(rate, certificate or {}) if self._by_turn or certificate is not None else None,
             "vote": {"stop": self._stop, "error": self._error if self._stop == "statistical" else None},
@@ -133,6 +129,15 @@ class Tally:
             },
             "errors": self._reasons(),
             "warnings": list(warnings),
+        }
+
+    def _chain_counts(self) -> dict[str, int]:
+        return {
+            "done": self._statuses[Status.DONE],
+            "answered": sum(answer is not None for row in self._answers for answer in row),
+            "error": self._statuses[Status.ERROR],
+            "cancelled": self._statuses[Status.CANCELLED],
+            "wanted": self._correct.size,
         }
 
     def _status(self) -> str:

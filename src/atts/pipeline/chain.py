@@ -41,6 +41,7 @@ class ChainState:
         self.started = 0.0
         self._answer = answer
         self._texts: list[str] = []
+        self._complete = 0
         self._finished = ""
 
     @property
@@ -54,6 +55,11 @@ class ChainState:
         return "".join(self._texts)
 
     @property
+    def standing(self) -> str:
+        """What stands of the turns that are complete: all of the text, unless the chain is in the midst of a turn."""
+        return "".join(self._texts[: self._complete])
+
+    @property
     def last(self) -> str:
         """The piece that was appended last, or nothing."""
         return self._texts[-1] if self._texts else ""
@@ -64,8 +70,8 @@ class ChainState:
         return self._finished or ("turns" if self.turn >= self.settings.turns else "")
 
     def answer(self) -> str | None:
-        """The finished answer in what stands, if there is one."""
-        return self._answer(self.text)
+        """The finished answer in what stands of complete turns, if there is one."""
+        return self._answer(self.standing)
 
     def finishes(self, piece: Piece) -> bool:
         """Whether the chain would be over if the piece stood: end of text, or a complete answer outside thinking."""
@@ -81,11 +87,13 @@ class ChainState:
         """Nothing stands any more, as behind the prompt; the turns count on."""
         self.context.restart()
         self._texts.clear()
+        self._complete = 0
         self.tokens = 0
 
     def complete(self, turn: Turn) -> None:
         """The turn, whose kept pieces stand already, is over."""
         self.turn += 1
+        self._complete = len(self._texts)
         self.notes = turn.notes
         if turn.ended:
             self._finished = turn.ended

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from atts.engines.base import Engine
-from atts.errors import EngineError, InputError
+from atts.errors import EngineError, InputError, NoRoomError
 from atts.events import ChainStarted, Sink, TurnEnded
 from atts.pipeline.chain import AnswerRules, ChainState
 from atts.pipeline.context import Context, Prompt, render_prompt, share_vocabulary
@@ -135,6 +135,10 @@ class Pool:
             if job.key not in self._revoked:
                 raise
             self._end(job, chain, Status.CANCELLED, self._revoked[job.key])
+        except NoRoomError as error:
+            # As one that has used up its turns; but a prompt that does not fit says that the settings are wrong.
+            full = chain is not None and chain.turn > 0
+            self._end(job, chain, Status.DONE if full else Status.ERROR, "context" if full else str(error))
         except EngineError as error:
             self._end(job, chain, Status.ERROR, str(error))
         finally:
@@ -174,7 +178,7 @@ class Pool:
                 status=status,
                 reason=reason,
                 turns=chain.turn if chain else len(job.turns),
-                text=chain.text if chain else "",
+                text=chain.standing if chain else "",
                 answer=chain.answer() if chain else None,
                 start=chain.started if chain else now,
                 end=now,

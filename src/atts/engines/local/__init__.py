@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atts.engines.base import EngineOptions
-from atts.errors import EngineError, InputError, ScoreError
+from atts.errors import EngineError, InputError, NoRoomError, ScoreError
 from atts.types import (
     EngineInfo,
     Finish,
@@ -91,6 +91,7 @@ class LocalEngine:
         seed: int | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`."""
+        await self._require_room(len(prefix) + 1)
         answer = await self._call(
             "generate",
             prefix=list(prefix),
@@ -115,6 +116,7 @@ class LocalEngine:
         """Log-probabilities of the continuation; see `Engine.score`."""
         if not continuation:
             raise ScoreError("an empty continuation has no score")
+        await self._require_room(len(prefix) + len(continuation))
         answer = await self._call("score", prefix=list(prefix), continuation=list(continuation))
         values = tuple(answer["log_probabilities"])
         if len(values) != len(continuation) or not all(map(math.isfinite, values)):
@@ -140,6 +142,11 @@ class LocalEngine:
             process.kill()
             await process.wait()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _require_room(self, tokens: int) -> None:
+        length = (await self.info()).context_length
+        if length is not None and tokens > length:
+            raise NoRoomError(f"local:{self.path}: {tokens} tokens do not fit into the context, which holds {length}")
 
     async def _call(self, call: str, **arguments: Any) -> Any:
         process = await self._running()
