@@ -51,3 +51,39 @@ def test_a_method_brings_its_own_calibrator() -> None:
     assert validated({"strategy": "coin"}).calibrator == "coin"
     assert validated({"strategy": "lockstep"}).calibrator_settings().name == "ranked"
     assert validated({"strategy": "atts"}).calibrator == "tracked"
+
+
+def test_each_layer_may_say_the_rate_by_another_name(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("takeover_rate = 0.3\nsamples = 4")
+    assert resolve(run_file=file).rate == 0.3
+    assert resolve(run_file=file, options={"budget": 1.0}).rate == 0.25
+    assert resolve(run_file=file, options={"budget": 1.0}, assignments=["alpha=0.9"]).rate == 0.1
+    with pytest.raises(InputError, match="say the same thing"):
+        resolve(run_file=file, options={"budget": 1.0, "alpha": 0.9})
+
+
+def test_a_preset_may_be_named_in_any_layer(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('preset = "paper"')
+    assert resolve(run_file=file).chunk == "tokens"
+    assert resolve(run_file=file, preset="bundled").chunk == "step"
+    assert resolve(preset="paper", assignments=["preset=bundled"]).chunk == "step"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("takeover_rate=true", "takeover_rate = true: it is no switch"),
+        ("samples=true", "samples = true: it is no switch"),
+        ("draft_temperature=inf", "draft_temperature = inf"),
+        ("timeout=nan", "timeout = nan"),
+    ],
+)
+def test_what_is_no_number_is_none(assignment: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve(assignments=[assignment])
+
+
+def test_switches_are_switches() -> None:
+    assert resolve(assignments=["by_turn=true", "hard_budget=true"]).by_turn is True

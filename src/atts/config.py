@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,11 +26,13 @@ from atts.types import Role, Sampling
 FREE_ON_RESUME = frozenset({"chains", "draft_slots", "score_slots", "takeover_slots", "check", "timeout", "patience"})
 """Keys that say how fast a run goes, not what it does: they may change when it is resumed."""
 
+_RATES = frozenset({"takeover_rate", "budget", "alpha"})  # three names of one thing
+
 
 class RunConfig(BaseModel):
     """Everything that a run is determined by. Keys of the run file and options of the command have these names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     problems: str = Field("bundled", description="data set by name, or a file of problems")
     limit: int | None = Field(None, ge=1, description="use the first N problems only")
@@ -102,6 +104,15 @@ class RunConfig(BaseModel):
         strategy = strategy_named(values.get("strategy", "atts"), options)
         fixed: dict[str, Any] = {"calibrator": strategy.calibrator} if strategy.calibrator else {}
         return {"turns": strategy.turns} | fixed | values | {"options": dict(vars(strategy))}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`true` is no 1: who writes it there has mistaken the key."""
+        for key, field in cls.model_fields.items():
+            if isinstance(values.get(key), bool) and field.annotation not in (bool, bool | None):
+                raise ValueError(f"{key} = {str(values[key]).lower()}: it is no switch")
+        return values
 
     @model_validator(mode="after")
     def _fits_strategy(self) -> RunConfig:
@@ -200,21 +211,14 @@ def resolve(
     Without a preset, runs on the bundled pair use `bundled` and all others `paper`. Raises `InputError` with the key,
     the value and what would be right.
     """
-    given: dict[str, Any] = {}
-    if run_file is not None:
-        given |= read_run_file(run_file)
-        given.pop("servers", None)  # what `atts launch` reads of the same file
-    for key, value in (options or {}).items():
-        if value is not None:
-            _give(given, key, value)
-    for key, value in map(parse_assignment, assignments):
-        table, dot, name = key.partition(".")
-        _give(given, table, {name: value} if dot else value)
-    named = given.pop("preset", None)
-    name = preset or named or ("bundled" if _is_bundled(given) else "paper")
+    given = {} if run_file is None else read_run_file(run_file)
+    given.pop("servers", None)  # what `atts launch` reads of the same file
+    given = _over(given, [("preset", preset), *(options or {}).items()])
+    given = _over(given, map(_entry, assignments))
+    name = given.pop("preset", None) or ("bundled" if _is_bundled(given) else "paper")
     if name not in PRESETS:
         raise InputError(f"preset {name!r} is unknown (known: {', '.join(sorted(PRESETS))})")
-    return validated(_without_rival_rates(PRESETS[name].run, given) | given)
+    return validated(_over(PRESETS[name].run, given.items()))
 
 
 def validated(values: Mapping[str, Any]) -> RunConfig:
@@ -265,6 +269,28 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return key.strip().replace("-", "_"), parsed
 
 
+def _entry(assignment: str) -> tuple[str, Any]:
+    """What `key=value` gives to which key; of a table, one entry."""
+    key, value = parse_assignment(assignment)
+    table, dot, name = key.partition(".")
+    return (table, {name: value}) if dot else (key, value)
+
+
+def _over(below: Mapping[str, Any], entries: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A layer over those below: its values, and of tables its entries. None says nothing.
+
+    The rate has three names; a layer that says it by one of them takes back what those below say by another.
+    """
+    layer: dict[str, Any] = {}
+    for key, value in entries:
+        if value is not None:
+            _give(layer, key, value)
+    given = {key: value for key, value in below.items() if not (key in _RATES and layer.keys() & _RATES)}
+    for key, value in layer.items():
+        _give(given, key, value)
+    return given
+
+
 def _give(given: dict[str, Any], key: str, value: Any) -> None:
     """The key gets the value; of a table, only the entries that the value has."""
     before = given.get(key)
@@ -274,10 +300,3 @@ def _give(given: dict[str, Any], key: str, value: Any) -> None:
 def _is_bundled(given: Mapping[str, Any]) -> bool:
     engines = (given.get("draft", "bundled:draft"), given.get("target", "bundled:target"))
     return all(str(engine).startswith("bundled:") for engine in engines)
-
-
-def _without_rival_rates(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset, less its own rate where the user says the rate in another word."""
-    rivals = {"takeover_rate", "budget", "alpha"}
-    drop = rivals if rivals & given.keys() else set()
-    return {key: value for key, value in preset.items() if key not in drop}

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,7 +16,7 @@ from atts.bundled import family
 from atts.engines import open_engine
 from atts.engines.base import Engine
 from atts.engines.local import LocalEngine
-from atts.errors import EngineError, NoRoomError, ScoreError
+from atts.errors import EngineError, InputError, NoRoomError, ScoreError
 from atts.types import Finish, Message, Sampling
 
 pytest.importorskip("torch")
@@ -135,10 +136,44 @@ async def test_what_cannot_be_done_is_an_error_of_that_request(target: LocalEngi
     length = (await target.info()).context_length or 0
     with pytest.raises(NoRoomError, match="do not fit into the context"):
         await target.generate([5] * length, max_tokens=1, sampling=GREEDY)
-    with pytest.raises(EngineError, match="context length"):
+    with pytest.raises(NoRoomError, match="do not fit into the context"):
         await target.score([5] * length, [5])
     short = await target.generate([5] * (length - 3), max_tokens=50, sampling=GREEDY)
     assert len(short.ids) <= 3
+
+
+async def test_a_model_without_fast_attention_and_without_a_template(tmp_path: Path) -> None:
+    def make() -> None:
+        from transformers import AutoTokenizer, Gemma2Config, Gemma2ForCausalLM
+
+        tokenizer = AutoTokenizer.from_pretrained(bundled.TARGET)
+        shape = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "max_position_embeddings": 256}
+        heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
+        Gemma2ForCausalLM(Gemma2Config(vocab_size=len(tokenizer), **shape, **heads)).save_pretrained(tmp_path)
+        tokenizer.chat_template = None
+        tokenizer.save_pretrained(tmp_path)
+
+    await asyncio.to_thread(make)
+    engine = LocalEngine(str(tmp_path))
+    try:
+        prefix = await engine.render([Message("user", "Leo has 63."), Message("assistant", "So he")])
+        assert prefix == await engine.tokenize("Leo has 63.\n\nSo he")
+        written = await engine.generate(prefix, max_tokens=8, sampling=GREEDY)
+        scored = await engine.score(prefix, written.ids)
+        assert scored.log_probabilities == pytest.approx(written.log_probabilities, abs=1e-4)
+    finally:
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["{0}", "{0}/missing", "./models/small/missing", "models/small/missing", "~/missing/x"]
+)
+async def test_what_is_no_model_is_refused_at_once(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InputError, match="no model there"):
+        await asyncio.to_thread(LocalEngine.open, path.format(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="no tokenizer there"):
+        await asyncio.to_thread(LocalEngine.open, str(tmp_path))
 
 
 async def test_a_cancelled_request_leaves_the_engine_free(target: LocalEngine) -> None:

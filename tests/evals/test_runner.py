@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from atts.config import RunConfig, resolve
-from atts.errors import EngineError, InputError
+from atts.engines.scripted import Script, ScriptedEngine, steps
+from atts.errors import EngineError, InputError, NoRoomError
 from atts.evals.runner import Run, default_path
 from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, TurnEnded
+from atts.types import Role, Scoring, TokenIds
 
 
 def scripted(**options: Any) -> RunConfig:
@@ -102,6 +104,74 @@ async def test_interrupted_and_resumed(tmp_path: Path) -> None:
     assert len(turns) == len(set(turns)) == 32 * 6
 
 
+async def test_killed_before_the_summary_the_run_is_complete_all_the_same(tmp_path: Path) -> None:
+    """The summary of an earlier session stands there still; what the journal says is what counts."""
+    whole = await run(scripted(), tmp_path)
+    earlier = whole | {"status": "partial", "chains": whole["chains"] | {"done": 3}}
+    (tmp_path / "summary.json").write_text(json.dumps(earlier))
+    summary = await run(scripted(), tmp_path)
+    assert (summary["status"], summary["chains"]) == ("complete", whole["chains"])
+    assert summary["engines"] == whole["engines"]
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+
+
+async def test_another_set_of_problems_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    rows = [{"id": name, "question": f"{name}?", "answer": "42"} for name in "abc"]
+    table, out = tmp_path / "p.jsonl", tmp_path / "run"
+
+    def write(some: list[dict[str, str]]) -> RunConfig:
+        table.write_text("".join(json.dumps(row) + "\n" for row in some))
+        return scripted(problems=str(table), limit=None)
+
+    await run(await asyncio.to_thread(write, rows), out)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    for some, message in (
+        (rows[:2], "there were 3, are 2"),
+        ([*rows, {"id": "d", "question": "d?", "answer": "42"}], "there were 3, are 4"),
+        ([rows[0], rows[1] | {"answer": "41"}, rows[2]], "'b' is another"),
+        ([rows[0], rows[1], rows[2] | {"question": "else?"}], "'c' is another"),
+    ):
+        config = await asyncio.to_thread(write, some)
+        with pytest.raises(InputError, match=message):
+            await prepared(config, out)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+async def test_another_prompt_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.toml"
+    prompt.write_text('plain = "Solve: {question}"')
+    config = scripted(prompt=str(prompt))
+    await run(config, tmp_path / "run")
+    prompt.write_text('plain = "Guess: {question}"')
+    with pytest.raises(InputError, match="the prompt has changed"):
+        await prepared(config, tmp_path / "run")
+
+
+async def test_a_chain_that_fills_the_context_has_no_answer_and_is_no_failure(tmp_path: Path) -> None:
+    class Narrow(ScriptedEngine):
+        async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+            said = bytes(prefix).rpartition(b"<assistant>")[2]
+            if len(said) + len(continuation) > self.room:
+                raise NoRoomError("full")
+            return await super().score(prefix, continuation)
+
+        room = 0
+
+    for room, status, reason in ((40, "complete", "context"), (1, "failed", "full")):
+        made = await prepared(scripted(on_reject="continue"), tmp_path / reason)
+        engine = Narrow(Script(write=steps(6)))
+        engine.room = room
+        made._engines[Role.TARGET] = engine
+        summary = await made.execute()
+        chains = _lines(tmp_path / reason, "chain")
+        assert summary["status"] == status and {chain["reason"] for chain in chains} == {reason}
+        turns = _lines(tmp_path / reason, "turn")
+        for chain in (chain for chain in chains if chain["reason"] == "context"):
+            own = [turn for turn in turns if (turn["problem"], turn["sample"]) == (chain["problem"], chain["sample"])]
+            assert chain["answer"] is None and chain["turns"] == len(own) > 0
+            assert chain["text"].startswith(own[0]["draft"]["text"])
+
+
 async def test_a_cancelled_run_is_saved(tmp_path: Path) -> None:
     events: list[Event] = []
     running = asyncio.create_task(run(scripted(draft="scripted:6,0.01"), tmp_path, events))
@@ -117,6 +187,7 @@ async def test_a_cancelled_run_is_saved(tmp_path: Path) -> None:
 async def test_an_engine_that_cannot_start_is_an_error_and_the_folder_resumes(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "tokenizer.json").write_text("{}")
     config = scripted(target=f"local:{tmp_path / 'model'}")
     with pytest.raises(EngineError, match="worker process ended"):
         await run(config, tmp_path / "run")

@@ -9,7 +9,7 @@ import pytest
 
 from atts.config import resolve
 from atts.errors import InputError, RunError
-from atts.evals.store import RunFolder, write_json
+from atts.evals.store import JournalWriter, RunFolder, write_json
 from atts.types import Chain, Chunk, Decision, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 
 PROBLEMS = [Problem("p0", "1+1?", "2", meta={"level": 1}), Problem("p1", "Which?", "B", ("x", "y"))]
@@ -132,3 +132,48 @@ def test_json_files_are_replaced_in_one_step(tmp_path: Path) -> None:
     write_json(path, {"a": "é"})
     assert json.loads(path.read_text()) == {"a": "é"}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "summary.json", "problems.jsonl"])
+def test_somebody_elses_files_are_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"mine": 1}\n')
+    with pytest.raises(InputError, match=name):
+        RunFolder.create(tmp_path, resolve(), PROBLEMS)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == '{"mine": 1}\n'
+
+
+def test_killed_before_there_was_a_run_it_begins_again(folder: RunFolder) -> None:
+    (folder.path / "run.json").unlink()
+    assert RunFolder.create(folder.path, resolve(), PROBLEMS).problems() == PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ({}, "not a run of layout 1"),
+        ({"schema": 2, "config": {}}, "not a run of layout 1"),
+        ({"schema": 1, "config": "x"}, "not a run of layout 1"),
+        ({"schema": 1, "config": {"newer": 1}, "versions": {"atts-llm": "9.1"}}, "written by atts 9.1, .*newer"),
+    ],
+)
+def test_a_folder_of_another_version_says_so(folder: RunFolder, run: dict[str, object], message: str) -> None:
+    write_json(folder.path / "run.json", run)
+    with pytest.raises(InputError, match=f"run.json.*{message}") as error:
+        RunFolder.open(folder.path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_is_one_error(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/dev/full takes nothing, as a disk that is full."""
+    (folder.path / "journal.jsonl").symlink_to("/dev/full")
+    writer = JournalWriter.__new__(JournalWriter)
+    monkeypatch.setattr(JournalWriter, "_open_alone", staticmethod(lambda path: path.open("ab")))
+    JournalWriter.__init__(writer, folder.path / "journal.jsonl")
+    writer.chain(a_chain())
+    with pytest.raises(RunError, match="No space left"):
+        writer.close()
+    (folder.path / f".summary.json.{os.getpid()}").symlink_to("/dev/full")
+    with pytest.raises(RunError, match=r"summary.json: cannot be written: No space left"):
+        folder.write_summary({"status": "complete"})
+    assert not list(folder.path.glob(".summary*"))

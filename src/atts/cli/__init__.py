@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         status = cli.main(args=arguments, prog_name="atts", standalone_mode=False)
     except InputError as error:
         _fail(str(error), 2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f" (see {context.command_path} --help)" if context is not None else ""

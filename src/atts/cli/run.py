@@ -97,7 +97,7 @@ async def _until_interrupted(run_: Run, console: Console) -> dict[str, Any]:
         if presses == 1:
             console.print("stopping: turns under way are finished and saved (again: stop now)", highlight=False)
             run_.stop()
-        else:
+        elif presses == 2:  # more of them would only keep it from saving
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -32,8 +32,14 @@ class Tokenizer:
         return hashlib.sha256(vocabulary).hexdigest()[:16]
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The chat by the model's own template; an assistant's last message stays open."""
+        """The chat by the model's own template; an assistant's last message stays open.
+
+        A model without a template was never taught to chat: it gets the texts alone, with blank lines between them.
+        """
         continued = messages[-1]["role"] == "assistant"
+        if self.tokenizer.chat_template is None:
+            texts = [message["content"] for message in messages]
+            return self.tokenize("\n\n".join(texts if continued else [*texts, ""]))
         text = self.tokenizer.apply_chat_template(
             list(messages), tokenize=False, add_generation_prompt=not continued, continue_final_message=continued
         )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from atts.types import (
 )
 
 _LINE_LIMIT = 1 << 27  # bytes of one answer
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 
 
 class LocalEngine:
@@ -51,14 +54,15 @@ class LocalEngine:
 
     @classmethod
     def open(cls, path: str, options: EngineOptions | None = None) -> LocalEngine:
-        """The engine for a folder or a name on the hub; a path that looks like a folder must exist."""
+        """The engine for a folder or a name on the hub; what is neither, or a folder without a model, is refused."""
         import importlib.util
 
         if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
             raise InputError('local models need torch and transformers: pip install "atts-llm[local]"')
-        if path.startswith((".", "/", "~")) and not (Path(path).expanduser() / "config.json").is_file():
-            raise InputError(f"local:{path}: no model there (a folder with config.json is needed)")
-        return cls(str(Path(path).expanduser()) if path.startswith("~") else path)
+        folder = Path(path).expanduser()
+        if folder.is_dir() or not _HUB_NAME.fullmatch(path):
+            _refuse_incomplete(path, folder)
+        return cls(str(folder) if path.startswith("~") else path)
 
     async def info(self) -> EngineInfo:
         """What the model says of itself; loads it at the first call."""
@@ -220,3 +224,11 @@ class LocalEngine:
     def _last_words(self, status: int) -> str:
         said = next((line for line in reversed(self._stderr) if line.strip()), "no message")
         return f"the worker process ended with status {status}: {said}"
+
+
+def _refuse_incomplete(path: str, folder: Path) -> None:
+    """Raise `InputError` unless the folder holds a model and a tokenizer."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"local:{path}: no model there (a folder with config.json is needed)")
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise InputError(f"local:{path}: no tokenizer there (one of {', '.join(_TOKENIZERS)} is needed)")

@@ -186,8 +186,9 @@ class LocalModel:
 def _share_weights(model: Any) -> Any:
     """A second module over the same tensors, with its own choice of attention."""
     # Its own configuration too: one that is shared lets the twin attend as the manager's module does while it writes.
+    attention = "sdpa" if type(model)._supports_sdpa else "eager"
     with torch.device("meta"):
-        twin = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), attn_implementation="sdpa")
+        twin = AutoModelForCausalLM.from_config(copy.deepcopy(model.config), attn_implementation=attention)
     twin.load_state_dict(model.state_dict(), assign=True)
     twin.tie_weights()
     for name, buffer in model.named_buffers():  # rotary frequencies are no part of the state
