@@ -125,6 +125,7 @@ def test_olympiad_keeps_single_numerical_answers_only(publish: Publish) -> None:
     publish("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train", rows)
     first, second = load("olympiad")
     assert first.question == "Let $x_0 > 0$.\n\nFind $x_0$."
+    assert first.meta["context"] == "Let $x_0 > 0$."
     assert second.answer == "\\frac{3}{7}"
     assert second.meta["row"] == 3
 

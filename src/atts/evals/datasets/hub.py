@@ -38,11 +38,23 @@ def problems(name: str, split: str, part: Part, *, revision: str | None, seed: i
     return found
 
 
-_KEPT = ("unique_id", "id", "url", "subject", "level", "subfield", "Subdomain", "Record ID", "source_type", "unit")
+_KEPT = (
+    "unique_id",
+    "id",
+    "url",
+    "subject",
+    "level",
+    "subfield",
+    "Subdomain",
+    "Record ID",
+    "source_type",
+    "unit",
+    "context",
+)
 
 
 def _details(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What later analyses group by; never the solution."""
+    """What later analyses group by, and what stands before the question; never the solution."""
     return {column: row[column] for column in _KEPT if row.get(column) not in (None, "")}
 
 
