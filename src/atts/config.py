@@ -19,6 +19,7 @@ from atts.pipeline.strategies import strategy_class, strategy_named
 from atts.pipeline.vote import VoteStop
 from atts.presets import PRESETS
 from atts.stats.calibrators import resolve_settings
+from atts.stats.estimate import MOST_SAMPLES
 from atts.stats.scores import SCORES
 from atts.stats.settings import CalibratorSettings, resolve_rate
 from atts.types import Role, Sampling
@@ -42,7 +43,7 @@ class RunConfig(BaseModel):
     skip_bad_rows: bool = Field(False, description="leave out rows of a file that cannot be used")
     revision: str | None = Field(None, description="commit of the hub's data set, instead of the pinned one")
     prompt: str | None = Field(None, description="prompt by name, or a file; default: the data set's")
-    samples: int = Field(16, ge=1, description="chains a problem")
+    samples: int = Field(16, ge=1, le=MOST_SAMPLES, description="chains a problem")
     strategy: str = Field("atts", description="method by name (atts ls strategies)")
     options: dict[str, Any] = Field(
         default_factory=dict, description="the method's own options (atts ls strategies); more than once"

@@ -100,6 +100,7 @@ def test_a_saved_configuration_can_be_run_again(tmp_path: Path) -> None:
         (["--budget", "9"], "budget = 9"),
         (["--set", "nope=1"], "nope: there is no such key"),
         (["--set", "samples"], "write it as key=value"),
+        (["--samples", "1001"], "samples = 1001: Input should be less than or equal to 1000"),
         (["--samples", "many"], "'many' is not a valid integer"),
         (["--draft", "local:./nowhere"], "local:./nowhere: no model there"),
         (["--preset", "nope"], "preset 'nope' is unknown"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from atts.cli import main
 from atts.config import resolve
@@ -82,6 +83,8 @@ def test_the_table_fits_a_screen(run: Path, capsys: pytest.CaptureFixture[str]) 
         (["--grader", "judge"], "needs --model"),
         (["--against", "none"], "no grading 'none'"),
         (["--name", "a/b"], "grading name"),
+        (["--split", "test"], "--split and --columns go with --problems"),
+        (["--columns", "answer=gold"], "--split and --columns go with --problems"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
@@ -128,13 +131,91 @@ async def test_a_judge_is_asked_once_and_then_never_again(
     assert openai_server.bodies == []
     assert dry["after"]["reasons"] == {"not asked": 3}
     first = await asyncio.to_thread(report, capsys, *arguments)
-    assert first["judge"] == {"requests": 3, "cached": 0}
+    assert first["judge"] == {"requests": 3, "cached": 0, "failed": 0}
     assert first["after"]["correct"] == 3
     second = await asyncio.to_thread(report, capsys, *arguments)
-    assert second["judge"] == {"requests": 0, "cached": 3}
+    assert second["judge"] == {"requests": 0, "cached": 3, "failed": 0}
     assert len(openai_server.bodies) == 3
     gradings = await asyncio.to_thread(lambda: [path.read_text() for path in (run / "gradings").iterdir()])
     assert len(gradings) == 2 and not any("sk-secret" in text for text in gradings)
+
+
+async def test_a_judge_that_is_not_there_fails_the_command_in_one_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, openai_server: Any
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    openai_server.script = lambda body, number: web.Response(status=404, text="no [/red] model")
+    address = openai_server.url.replace("http://", "http://me:secret@")
+    arguments = ("grade", str(run), "--grader", "judge", "--model", "judge-1", "--base-url", address)
+    status, out, err = await asyncio.to_thread(call, capsys, *arguments)
+    assert status == 1 and "[/red]" in out
+    assert err.startswith("error: 3 answers got no reply of the judge: ") and err.count("\n") == 1
+    [saved] = await asyncio.to_thread(lambda: [path.read_text() for path in (run / "gradings").iterdir()])
+    assert json.loads(saved.partition("\n")[0])["server"] == openai_server.url and "secret" not in saved
+
+
+def test_a_pattern_gives_a_grading_its_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, "grade", str(run), "--pattern", r"boxed\{(.*)\}", "--dry-run")
+    assert found["grading"] == "pattern-exact"
+
+
+def folder(path: Path, asked: list[Problem], **options: Any) -> Path:
+    """A run in which every problem was answered with a stray tag."""
+    made = RunFolder.create(path, resolve(options={"samples": 1, "grader": "exact", **options}), asked)
+    writer = made.append()
+    for problem in asked:
+        writer.chain(Chain(problem.id, 0, Status.DONE, "end", 1, "\\boxed{[/b]}", "[/red]", 0.0, 1.5))
+    writer.close()
+    return made.path
+
+
+def test_square_brackets_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folder(tmp_path / "a[red]", [Problem("[/x]", "?", "[/b]")], problems="[b].jsonl")
+    status, out, err = call(capsys, "grade", str(run), "--answer", "boxed")
+    assert status == 0, err
+    assert all(text in out for text in ("a[red]", "[b].jsonl", "[/x]", "wrong: [/red]", "right: [/b]"))
+    status, out, err = call(capsys, "compare", str(run), str(run))
+    assert status == 0 and "[b].jsonl" in out and "a[red]" in out, err
+
+
+def test_a_subset_is_never_shown_as_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folder(tmp_path / "run", [Problem("a", "?", "1")], problems="aime24", subset="reference")
+    called = "aime24 (reference subset: the first 15)"
+    assert report(capsys, "grade", str(run), "--dry-run")["data"] == called
+    assert called in " ".join(call(capsys, "grade", str(run), "--dry-run")[1].split())
+    whole = folder(tmp_path / "whole", [Problem("a", "?", "1")], problems="aime24")
+    _, out, _ = call(capsys, "compare", str(run), str(whole), "--json")
+    assert [one["data"] for one in json.loads(out)] == [called, "aime24"]
+    assert called in " ".join(call(capsys, "compare", str(run), str(run))[1].split())
+    assert "(reference" in call(capsys, "compare", str(run), str(whole))[1]
+
+
+def test_half_a_character_in_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    entry = {"turn": 0, "model": "small", "output": "\\boxed{\ud835}"}
+    record = {
+        "problem_index": 0,
+        "final_answer": "5",
+        "duration_seconds": 1.0,
+        "full_history": [entry],
+        "question": "?",
+    }
+    (theirs / "problem_0000.json").write_text(json.dumps(record))
+    (tmp_path / "known.csv").write_text("frage,loesung\n?,5\n")
+    options = ("--problems", str(tmp_path / "known.csv"), "--columns", "question=frage,answer=loesung")
+    status, out, err = call(capsys, "grade", str(theirs), *options, "--answer", "boxed")
+    assert status == 0 and "wrong: ?" in out, err
+    exported = tmp_path / "chains.csv"
+    status, _, err = call(capsys, "export", str(theirs), "--grading", "boxed-suited", "--out", str(exported))
+    assert status == 0 and "\\ud835" in exported.read_text(), err
+
+
+@pytest.mark.parametrize("name", ["grade", "export", "compare", "check", "report"])
+def test_examples_in_help_stand_line_by_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = call(capsys, name, "--help")
+    assert "\\b" not in out
+    assert sum(line.startswith(f"  atts {name} ") for line in out.splitlines()) >= 1
 
 
 def test_export_as_csv_with_verdicts(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

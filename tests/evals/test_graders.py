@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atts.errors import InputError
-from atts.evals.graders import GRADERS, Choice, Exact, Numeric, Suited, named, number
+from atts.evals.graders import GRADERS, Choice, Exact, Numeric, Suited, named
+from atts.evals.quantities import number
 from atts.types import Problem
 
 from .hostile import hostile
@@ -49,6 +50,39 @@ def asked(answer: str, *choices: str) -> Problem:
         ("10^", None),
         ("x", None),
         ("", None),
+        ("10²", 100),
+        ("-2³", -8),
+        ("2^{10}", 1024),
+        ("3·10⁻²".replace("·", "\\cdot "), Fraction(3, 100)),
+        ("9^{999999}", None),
+        ("½", Fraction(1, 2)),
+        ("-1½", Fraction(-3, 2)),
+        ("¹⁄₃", Fraction(1, 3)),
+        ("2516₈", None),
+        ("0.1\\overline{6}", Fraction(1, 6)),
+        ("18\\text{ eggs}", 18),
+        ("18 eggs", 18),
+        ("18\\text{ men}", 18),
+        ("5\\text{ million}", None),
+        ("5\\text{ or more}", None),
+        ("5 abc", None),
+        ("5 a", None),
+        ("3m", None),
+        ("3 m", 3),
+        ("3\\text{m}", 3),
+        ("60 km/h", 60),
+        ("5 cm²", 5),
+        ("x = 18", 18),
+        ("m+n=204", 204),
+        ("x = 3+4 = 7", 7),
+        ("\\approx 18", 18),
+        ("(1)", 1),
+        ("(1,234)", None),
+        ("x=1, y=2", None),
+        ("x = 1 \\quad x = 2", None),
+        ("x <= 3", None),
+        ("2x = 6", None),
+        ("f(2) = 5", 5),
     ],
 )
 def test_number(text: str, value: Fraction | int | None) -> None:
@@ -75,6 +109,43 @@ def test_numeric_cannot_tell_where_the_known_answer_is_no_number() -> None:
     assert Numeric().grade("three", asked("3")) is False
 
 
+@pytest.mark.parametrize(
+    ("known", "answer", "verdict"),
+    [
+        ("5\\text{ cm}", "5\\text{ m}", False),
+        ("5\\text{ cm}", "5 centimeters", True),
+        ("5\\text{ cm}", "5", True),
+        ("5\\text{ cm}", "5\\text{ cm}^2", False),
+        ("16\\text{ cm}^2", "16 square cm", True),
+        ("2\\text{ hours}", "2\\text{ minutes}", False),
+        ("5 dollars", "5 cents", False),
+        ("60 mph", "60 miles per hour", True),
+        ("18\\text{ eggs}", "18 duck eggs", True),
+        ("3\\text{ nuts}", "3\\text{ bolts}", False),
+        ("50\\%", "50 cm", False),
+        ("x=5", "y=5", False),
+        ("x=5", "5", True),
+    ],
+)
+def test_what_both_sides_name_must_be_the_same(known: str, answer: str, verdict: bool) -> None:
+    assert Numeric().grade(answer, asked(known)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("known", "answer", "verdict"),
+    [
+        ("12345678901", "12345678902", False),
+        ("12345678901", "12345678902.0", False),
+        ("1/12345678901", "1/12345678902", False),
+        ("1/3", "0.3333333333", True),
+        ("102", "10²", False),
+        ("11/2", "1½", False),
+    ],
+)
+def test_integers_and_fractions_are_compared_exactly(known: str, answer: str, verdict: bool) -> None:
+    assert Numeric().grade(answer, asked(known)) is verdict
+
+
 def test_a_percent_sign_may_be_missing_or_a_hundredth() -> None:
     assert Numeric().grade("50%", asked("50")) is True
     assert Numeric().grade("50", asked("50\\%")) is True
@@ -93,7 +164,17 @@ def test_a_percent_sign_may_be_missing_or_a_hundredth() -> None:
         ("A", False),
         ("red", False),
         ("Both", False),
-        ("b", False),
+        ("b", True),
+        ("(b)", True),
+        ("(B) green", True),
+        ("Option B", True),
+        ("The answer is B.", True),
+        ("**B**", True),
+        ("B and A", False),
+        ("(B) or (A)", False),
+        ("B, A", False),
+        ("B lot", False),
+        ("bee", False),
         (None, False),
     ],
 )

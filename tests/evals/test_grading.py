@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
@@ -93,6 +94,29 @@ def test_gradings_are_saved_whole_and_never_overwritten(run: RunFolder) -> None:
         grading.read(run.path, "again")
 
 
+@pytest.mark.parametrize("answer", ["1\u20282", "1\x852", "1\u20292\x1c", "\ud835"])
+def test_a_grading_comes_back_whatever_an_answer_holds(run: RunFolder, answer: str) -> None:
+    found = grading.Grading("odd", {"grader": "exact"}, {("a", 0): grading.Verdict("a", 0, answer, True, "", answer)})
+    grading.save(run.path, found)
+    assert grading.read(run.path, "odd") == found
+
+
+def test_a_grading_written_as_plain_text_is_read(run: RunFolder) -> None:
+    path = grading.path_of(run.path, "older")
+    path.parent.mkdir()
+    row = {
+        "kind": "verdict",
+        "problem": "a",
+        "sample": 0,
+        "answer": "1\u20282",
+        "correct": True,
+        "reason": "",
+        "raw": None,
+    }
+    path.write_text('{"kind": "grading"}\n' + json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert grading.read(run.path, "older").verdicts["a", 0].answer == "1\u20282"
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
 def test_a_name_is_a_plain_file_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="grading name"):
@@ -165,3 +189,19 @@ async def test_a_judge_may_extract_while_a_rule_grades(run: RunFolder, openai_se
     assert found.verdicts["b", 1].correct is True
     assert found.verdicts["a", 0].correct is False
     assert found.verdicts["b", 0].answer is None  # still thinking: nobody is asked
+    assert found.verdicts["b", 1].extraction == "Answer: 4" and found.verdicts["b", 1].raw is None
+
+
+async def test_both_replies_are_kept_where_a_judge_extracts_and_grades(
+    run: RunFolder, openai_server: object, tmp_path: Path
+) -> None:
+    def script(body: dict[str, object], number: int) -> object:
+        extracts = "copy out" in str(body["messages"])
+        return openai_server.says("Answer: 4" if extracts else "Verdict: incorrect")  # type: ignore[attr-defined]
+
+    openai_server.script = script  # type: ignore[attr-defined]
+    judge = Judge(JudgeSettings("judge-1", openai_server.url, tmp_path / "cache"))  # type: ignore[attr-defined]
+    found = await grading.grade(run, grading.ByJudge(judge, extracts=True), name="judged", how={})
+    await judge.close()
+    verdict = found.verdicts["b", 1]
+    assert (verdict.answer, verdict.extraction, verdict.raw) == ("4", "Answer: 4", "Verdict: incorrect")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ async def test_a_reply_that_is_no_completion_is_no_verdict(
 
 
 async def test_the_second_run_asks_nothing(openai_server: Any, settings: JudgeSettings) -> None:
-    openai_server.script = lambda body, number: openai_server.says(["Verdict: correct", "what?"][number % 2])
+    openai_server.script = lambda body, number: openai_server.says(f"Verdict: {['in', ''][number % 2]}correct")
     first, judge = await judged(settings, "two", "three")
     assert judge.requests == 2
     second, again = await judged(settings, "two", "three")
@@ -76,6 +77,52 @@ async def test_the_second_run_asks_nothing(openai_server: Any, settings: JudgeSe
     assert (again.requests, again.cached, len(openai_server.bodies)) == (0, 2, 2)
     other, third = await judged(JudgeSettings("judge-2", settings.base_url, settings.cache), "two")
     assert third.requests == 1 and other[0].correct is not None
+
+
+async def test_an_unclear_reply_is_asked_for_again(openai_server: Any, settings: JudgeSettings) -> None:
+    openai_server.script = lambda body, number: openai_server.says("what?")
+    verdicts, judge = await judged(settings, "two", "two")
+    assert [verdict.reason for verdict in verdicts] == ["malformed reply"] * 2
+    assert (judge.requests, judge.failed) == (1, 0)
+    openai_server.script = lambda body, number: openai_server.says("Verdict: correct")
+    verdicts, again = await judged(settings, "two")
+    assert verdicts[0].correct is True and (again.requests, again.cached) == (1, 0)
+
+
+async def test_another_server_is_asked_for_itself(openai_server: Any, settings: JudgeSettings) -> None:
+    await judged(settings, "two")
+    elsewhere = settings.base_url.replace("127.0.0.1", "localhost")
+    _, judge = await judged(replace(settings, base_url=elsewhere), "two")
+    assert (judge.requests, judge.cached) == (1, 0)
+    _, judge = await judged(replace(settings, base_url=settings.base_url + "/"), "two")
+    assert (judge.requests, judge.cached) == (0, 1)
+    secret = replace(settings, base_url="https://me:word@example.org/v1/?token=abc")
+    assert secret.server == "https://example.org/v1"
+
+
+async def test_a_reply_that_thinking_used_up_is_said_to_be_cut(openai_server: Any, settings: JudgeSettings) -> None:
+    message = {"content": None, "reasoning_content": "Hm"}
+    body = {"choices": [{"message": message, "finish_reason": "length"}]}
+    openai_server.script = lambda request, number: web.json_response(body)
+    verdicts, judge = await judged(replace(settings, max_tokens=100), "two")
+    assert verdicts[0].reason == judge.failure == "the judge's reply is empty, cut at --max-tokens"
+    assert openai_server.bodies[-1]["max_tokens"] == 100
+
+
+async def test_half_a_character_in_a_reply_is_kept(openai_server: Any, settings: JudgeSettings) -> None:
+    content = "so \ud835\u2028!\nVerdict: correct"
+    openai_server.script = lambda body, number: web.json_response({"choices": [{"message": {"content": content}}]})
+    for _ in range(2):
+        verdicts, _ = await judged(settings, "two")
+        assert verdicts[0] == (True, "", content)
+    assert len(openai_server.bodies) == 1
+
+
+async def test_what_gets_no_reply_is_counted(settings: JudgeSettings) -> None:
+    nobody = replace(settings, base_url="http://127.0.0.1:9/v1", concurrency=1, attempts=1)
+    verdicts, judge = await judged(nobody, "one", "two", "three")
+    assert [verdict.correct for verdict in verdicts] == [None] * 3
+    assert judge.failed == 3 and "cannot connect" in judge.failure
 
 
 async def test_equal_answers_are_asked_once(openai_server: Any, settings: JudgeSettings) -> None:
@@ -145,7 +192,7 @@ async def test_options_that_a_server_refuses_are_adapted(openai_server: Any, set
     openai_server.script = script
     verdicts, _ = await judged(settings, "two")
     assert verdicts[0].correct is False
-    assert openai_server.bodies[-1]["max_completion_tokens"] == 512
+    assert openai_server.bodies[-1]["max_completion_tokens"] == settings.max_tokens
 
 
 @pytest.mark.parametrize(
@@ -154,6 +201,7 @@ async def test_options_that_a_server_refuses_are_adapted(openai_server: Any, set
         ("It says so.\nAnswer: 42", "42", ""),
         ("**Answer:** \\frac{1}{2}", "\\frac{1}{2}", ""),
         ("Answer: none", None, ""),
+        ("Answer: a\u2028b", "a\u2028b", ""),
         ("The answer might be 42", None, "malformed reply"),
     ],
 )

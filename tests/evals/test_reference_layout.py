@@ -65,12 +65,44 @@ def publish(folder: Path, records: list[dict[str, Any]]) -> Path:
 
 def test_imported_and_exported_again_it_is_the_same(tmp_path: Path) -> None:
     source = publish(tmp_path / "theirs", RECORDS)
-    folder = ReferenceFolder(source)
-    count = write(tmp_path / "ours", folder.problems(), folder.histories(), folder.repeats)
-    assert count == len(RECORDS)
-    for file in source.iterdir():
-        assert json.loads((tmp_path / "ours" / file.name).read_bytes()) == json.loads(file.read_bytes())
-        assert (tmp_path / "ours" / file.name).read_bytes() == file.read_bytes()
+    assert write(tmp_path / "ours", ReferenceFolder(source).records({})) == len(RECORDS)
+    assert contents(tmp_path / "ours") == contents(source)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+ODD = [
+    [record(i, f"{i // 2}?", [small(0, "x")]) for i in (4, 5, 6, 7)],  # begins in the middle
+    [record(i, f"{i // 4}?", [small(0, "x")]) for i in (0, 1, 4, 5, 8, 9)],  # four samples a question, two of them made
+    [record(0, "One?", [small(0, "x"), scored(0, 1.2, 0.7), {"turn": 0, "model": "eval_generate", "output": None}])],
+    [record(0, "One?", [small(0, "x"), {"turn": 0, "model": "eval_ppl", "ppl": None, "percentile": 0.5}])],
+    [record(0, ["One?"], [small(0, "x")])],
+    [record(0, "One?", [small(0, "x") | {"finish": "stop"}]) | {"seed": 3}],  # more than the layout has
+]
+
+
+@pytest.mark.parametrize("records", ODD)
+def test_what_is_unusual_comes_back_too(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    source = publish(tmp_path / "theirs", records)
+    write(tmp_path / "ours", ReferenceFolder(source).records({}))
+    assert contents(tmp_path / "ours") == contents(source)
+
+
+def test_other_answers_are_all_that_changes(tmp_path: Path) -> None:
+    folder = ReferenceFolder(publish(tmp_path / "theirs", RECORDS))
+    found = dict(folder.records({("reference/0000", 1): "7", ("reference/0002", 0): None}))
+    assert [found[i]["final_answer"] for i in range(6)] == ["1", "7", "", "invalid", "invalid", "invalid"]
+    assert [found[i]["full_history"] for i in range(6)] == [entry["full_history"] for entry in RECORDS]
+
+
+def test_a_number_in_the_name_of_a_file_stays_its_number(tmp_path: Path) -> None:
+    source = tmp_path / "theirs"
+    source.mkdir()
+    (source / "problem_0003.json").write_text(json.dumps(record(103, "One?", []), indent=4))
+    write(tmp_path / "ours", ReferenceFolder(source).records({}))
+    assert contents(tmp_path / "ours") == contents(source)
 
 
 @pytest.mark.parametrize("missing", [0, 1, 3, 5])
@@ -108,7 +140,20 @@ def test_a_full_folder_is_never_written_into(tmp_path: Path) -> None:
     source = publish(tmp_path / "theirs", RECORDS)
     folder = ReferenceFolder(source)
     with pytest.raises(InputError, match="not empty"):
-        write(source, folder.problems(), folder.histories(), folder.repeats)
+        write(source, folder.records({}))
+
+
+def test_a_question_is_known_without_its_context_where_that_tells(tmp_path: Path) -> None:
+    source = publish(
+        tmp_path / "theirs", [record(i, text, []) for i, text in enumerate(("Find x.", "Find y.", "a Find z."))]
+    )
+    known = [
+        Problem("a", "Let x = 2.\n\nFind x.", "2", meta={"context": " Let x = 2. "}),
+        Problem("b", "Let y = 3.\n\nFind y.", "3", meta={"context": "Let y = 3."}),
+        Problem("c", "Let y = 4.\n\nFind y.", "4", meta={"context": "Let y = 4."}),
+        Problem("d", "a\n\nFind z.", "5", meta={"context": "a"}),
+    ]
+    assert [problem.answer for problem in ReferenceFolder(source, known).problems()] == ["2", "", "5"]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +164,25 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, text: str, message: str
     source = publish(tmp_path / "theirs", RECORDS)
     (source / "problem_0002.json").write_text(text)
     with pytest.raises(InputError, match=rf"problem_0002.*{message}"):
+        ReferenceFolder(source)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"full_history": [5]}, "entry 0 is no object"),
+        ({"full_history": [small(0, "x"), {"model": "small", "output": "x"}]}, "entry 1 is no object with turn"),
+        ({"full_history": [{"turn": 0, "model": "small", "output": 5}]}, "entry 0: output is wrong"),
+        ({"full_history": [{"turn": "0", "model": "small", "output": ""}]}, "entry 0: turn is wrong"),
+        ({"full_history": [{"turn": 0, "model": "eval_ppl", "ppl": "1"}]}, "entry 0: ppl is wrong"),
+        ({"question": 5}, "question is neither"),
+        ({"question": []}, "question is neither"),
+        ({"question": ["a", 5]}, "question is neither"),
+    ],
+)
+def test_an_entry_that_cannot_be_used_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    source = publish(tmp_path / "theirs", [*RECORDS, record(6, "Six?", []) | change])
+    with pytest.raises(InputError, match=rf"problem_0006.*{message}"):
         ReferenceFolder(source)
 
 

@@ -22,6 +22,8 @@ def test_weights_of_a_chain() -> None:
     assert by_perplexity(turns(1.0, 3.0)) == 0.5
     assert by_perplexity([Turn("a", 0, 0, scores={"log_perplexity": 0.0})]) == 1
     assert by_perplexity(turns(takeovers=2)) == 0
+    assert by_perplexity(turns(0.0, 0.0)) == 0
+    assert by_perplexity(turns(0.0, 2.0, float("nan"), float("inf"))) == 0.5
     assert by_takeovers(turns(1.0, takeovers=3)) == 0.25
     assert by_takeovers([]) == 1
 
@@ -36,3 +38,13 @@ def test_a_sure_sample_outweighs_two_doubtful_ones() -> None:
     found = weighted([Problem("a", "?", "1")], table, weights(histories))
     assert found["perplexity"].value == 1
     assert found["takeovers"].value == pytest.approx(0)
+
+
+def test_a_question_without_weights_has_not_voted() -> None:
+    problems = [Problem("a", "?", "1"), Problem("b", "?", "1")]
+    histories = [(chain("a", 0, "", "1"), turns(2.0)), (chain("b", 0, "", "1"), turns(takeovers=1))]
+    found = weighted(problems, Outcomes.of([[1], [1]]), weights(histories))
+    assert (found["perplexity"].value, found["perplexity"].questions) == (1, 1)
+    assert (found["takeovers"].value, found["takeovers"].questions) == (1, 2)
+    nothing = weighted(problems, Outcomes.of([[1], [1]]), weights([(chain("a", 0, "", "1"), [])]))
+    assert nothing["perplexity"].plain()["value"] is None

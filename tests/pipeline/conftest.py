@@ -34,6 +34,7 @@ class Bench:
         slots: SlotSettings | None = None,
         rate: float = 0.3,
         seed: int = 0,
+        answer: str = "boxed",
     ) -> None:
         self.draft = draft or ScriptedEngine()
         self.target = target or ScriptedEngine()
@@ -51,7 +52,7 @@ class Bench:
             strategy_named(strategy, options),
             self.stages,
             slots.chains,
-            lambda thinking: extractor(thinking=thinking),
+            lambda thinking: extractor(answer, thinking=thinking),
             clock,
             self._emit,
             self.chains.append,

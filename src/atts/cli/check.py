@@ -36,7 +36,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
 def check(
     run_file: Path | None, preset: str | None, assignments: tuple[str, ...], as_json: bool, **options: Any
 ) -> int:
-    r"""Look at both engines before spending anything on them.
+    """Look at both engines before spending anything on them.
 
     Reachable? Token ids accepted? Log-probabilities returned, and those of the right tokens? Prefix cache used for
     scores? Stop strings and seeds heeded? Tokenizers equal? A run makes the same check first.

@@ -27,7 +27,7 @@ _MOST_FLIPS = 12  # problems that are named in the table
 @click.option("--plot", type=click.Path(path_type=Path), help="draw the frontier into this file (.png, .svg, .pdf)")
 @click.option("--json", "as_json", is_flag=True, help="print as JSON")
 def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
-    r"""Put each RUN (a run folder) beside the first one.
+    """Put each RUN (a run folder) beside the first one.
 
     Differences are paired: over the questions that both runs answered, with 95 % intervals. A run is on the frontier
     if no other one is as accurate for fewer target tokens.
@@ -56,7 +56,9 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
 
 def _overview(found: Sequence[Compared]) -> Table:
     """A run a column would not fit; a run a row does."""
-    table = _table("accuracy and cost; * on the frontier of maj@k against target tokens")
+    shared = {one.data for one in found}
+    data = f" on {found[0].data}" if len(shared) == 1 else ""
+    table = _table(escape(f"accuracy and cost{data}; * on the frontier of maj@k against target tokens"))
     table.add_column("run", overflow="fold")
     for head in ("pass@1", "maj@k", "takeover", "target\ntokens", "draft\ntokens", "wall", "a chain"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -64,7 +66,7 @@ def _overview(found: Sequence[Compared]) -> Table:
         mark = " *" if one.best else ""
         state = "" if one.status == "complete" else f" ({one.status})"
         table.add_row(
-            escape(one.name) + mark + state,
+            escape(one.name) + mark + state + ("" if data else escape(f"\n{one.data}")),
             percent(_value(one.accuracy["pass@1"])),
             percent(_value(one.accuracy["maj@k"])),
             percent(one.rate),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +12,8 @@ from atts.errors import InputError
 
 if TYPE_CHECKING:
     from atts.evals.grading import Grading
+    from atts.evals.reference_layout import ReferenceFolder
+    from atts.evals.store import RunFolder
 
 
 @click.command()
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="print what was written as JSON")
 def export(run: Path, layout: str, table: str, name: str | None, out: Path, as_json: bool) -> int:
-    r"""Write the results of RUN in another form; nothing is overwritten.
+    """Write the results of RUN in another form; nothing is overwritten.
 
     RUN is a run folder, or a folder of the reference's problem_*.json files.
 
@@ -37,11 +37,11 @@ def export(run: Path, layout: str, table: str, name: str | None, out: Path, as_j
     atts export runs/first --layout parquet --table turns --out turns.parquet
     atts export runs/first --layout reference --out results/
     """
-    folder, samples = _open(run)
+    folder = _open(run)
     grading = _grading(run, name)
     try:
         if layout == "reference":
-            count = _write_reference(out, folder, samples, grading)
+            count = _write_reference(out, folder, grading)
         else:
             count = _write_table(out, folder, layout, table, grading)
     except FileExistsError as error:
@@ -53,17 +53,14 @@ def export(run: Path, layout: str, table: str, name: str | None, out: Path, as_j
     return 0
 
 
-def _open(run: Path) -> tuple[Any, int]:
-    """The folder, and its samples a question."""
+def _open(run: Path) -> ReferenceFolder | RunFolder:
     from atts.evals.reference_layout import ReferenceFolder
     from atts.evals.store import RunFolder
 
     if RunFolder.exists(run):
-        folder = RunFolder.open(run)
-        return folder, folder.config.samples
+        return RunFolder.open(run)
     if ReferenceFolder.exists(run):
-        reference = ReferenceFolder(run)
-        return reference, reference.repeats
+        return ReferenceFolder(run)
     raise InputError(f"{run}: neither a run folder (run.json) nor results of the reference (problem_*.json)")
 
 
@@ -73,20 +70,18 @@ def _grading(run: Path, name: str | None) -> Grading | None:
     return None if name is None else read(run, name)
 
 
-def _write_reference(out: Path, folder: Any, samples: int, grading: Grading | None) -> int:
-    from atts.evals.reference_layout import write
+def _write_reference(out: Path, folder: ReferenceFolder | RunFolder, grading: Grading | None) -> int:
+    from atts.evals.reference_layout import ReferenceFolder, records, write
 
-    verdicts: Mapping[Any, Any] = grading.verdicts if grading else {}
-
-    def answered(chain: Any) -> Any:
-        verdict = verdicts.get((chain.problem, chain.sample))
-        return replace(chain, answer=verdict.answer) if verdict else chain
-
-    histories = ((answered(chain), turns) for chain, turns in folder.histories())
-    return write(out, folder.problems(), histories, samples)
+    answers = {key: verdict.answer for key, verdict in grading.verdicts.items()} if grading else {}
+    if isinstance(folder, ReferenceFolder):
+        return write(out, folder.records(answers))
+    return write(out, records(folder.problems(), folder.histories(), folder.config.samples, answers))
 
 
-def _write_table(out: Path, folder: Any, layout: str, table: str, grading: Grading | None) -> int:
+def _write_table(
+    out: Path, folder: ReferenceFolder | RunFolder, layout: str, table: str, grading: Grading | None
+) -> int:
     from atts.evals.export import TABLES, write_csv, write_parquet
 
     rows = TABLES[table](folder.histories(), grading.verdicts if grading else {})

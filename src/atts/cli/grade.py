@@ -55,7 +55,10 @@ class Options:
     model: str | None
     base_url: str | None
     concurrency: int
+    max_tokens: int
     problems: str | None
+    split: str | None
+    columns: str | None
     against: str | None
     name: str | None
     dry_run: bool
@@ -78,13 +81,22 @@ class Options:
 @click.option(
     "--concurrency", default=8, show_default=True, type=click.IntRange(1), help="requests to the judge at once"
 )
+@click.option(
+    "--max-tokens",
+    default=4096,
+    show_default=True,
+    type=click.IntRange(1),
+    help="most tokens of a judge's reply, thinking included",
+)
 @click.option("--problems", metavar="SET|FILE", help="known answers, for a folder of the reference's problem_*.json")
+@click.option("--split", help="split of that data set")
+@click.option("--columns", help="columns of that file: question=…,answer=…,choices=…,id=…")
 @click.option("--against", metavar="NAME", help="compare with that grading [the run's own verdicts]")
 @click.option("--name", help="name of the grading [made of answer rule and grader]")
 @click.option("--dry-run", is_flag=True, help="show what would change; write nothing, ask no judge")
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def grade(**options: Any) -> int:
-    r"""Grade the chains of RUN again, with other rules or a judge, without generating.
+    """Grade the chains of RUN again, with other rules or a judge, without generating.
 
     RUN is a run folder, or a folder of the reference's problem_*.json files.
 
@@ -99,9 +111,12 @@ def grade(**options: Any) -> int:
     written = None if asked.dry_run else save(plan.folder.path, after)
     report = _report(plan, before, after, str(written) if written else None)
     if asked.as_json:
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(report, indent=2))
     else:
         _show(report)
+    if plan.judge is not None and plan.judge.failed:
+        click.echo(f"error: {plan.judge.failed} answers got no reply of the judge: {plan.judge.failure}", err=True)
+        return 1
     return 0 if report["after"]["chains"] else 1
 
 
@@ -111,6 +126,7 @@ class Plan:
 
     run: Path
     folder: Recorded
+    data: str  # what to call the problems
     name: str
     how: Mapping[str, Any]
     method: Method
@@ -121,9 +137,10 @@ class Plan:
 
 
 def _plan(asked: Options) -> Plan:
-    folder, usual = _open(asked)
+    folder, data, usual = _open(asked)
     rules = {"answer": asked.pattern or asked.answer or "recorded", "grader": asked.grader or usual}
-    name = asked.name or free_name(folder.path, f"{asked.answer or 'recorded'}-{rules['grader']}")
+    found = "pattern" if asked.pattern else asked.answer or "recorded"
+    name = asked.name or free_name(folder.path, f"{found}-{rules['grader']}")
     if path_of(folder.path, name).exists():
         raise InputError(f"{folder.path} has a grading {name!r} already; choose another --name")
     own = named(usual)
@@ -134,8 +151,11 @@ def _plan(asked: Options) -> Plan:
     return Plan(
         run=asked.run,
         folder=folder,
+        data=data,
         name=name,
-        how=rules | {"thinking": thinking, "model": asked.model if judge else None},
+        how=rules
+        | {"thinking": thinking}
+        | {"model": asked.model if judge else None, "server": judge.settings.server if judge else None},
         method=ByRule(grader, extract)
         if judge is None
         else ByJudge(
@@ -165,22 +185,28 @@ async def _grade(plan: Plan, progress: Callable[[int], None]) -> tuple[Grading, 
             await plan.judge.close()
 
 
-def _open(asked: Options) -> tuple[Recorded, str]:
-    """The folder, and the grader that suits it."""
-    if RunFolder.exists(asked.run):
+def _open(asked: Options) -> tuple[Recorded, str, str]:
+    """The folder, what to call its problems, and the grader that suits it."""
+    run = RunFolder.exists(asked.run)
+    if (asked.split or asked.columns) and (run or asked.problems is None):
+        raise InputError("--split and --columns go with --problems, for a folder of the reference's files")
+    if run:
         folder = RunFolder.open(asked.run)
-        return folder, folder.config.grader or datasets.describe(folder.config.problems).grader
+        config = folder.config
+        data = datasets.label(config.problems, split=config.split, subset=config.subset)
+        return folder, data, config.grader or datasets.describe(config.problems).grader
     if not ReferenceFolder.exists(asked.run):
         raise InputError(f"{asked.run}: neither a run folder (run.json) nor results of the reference (problem_*.json)")
     if asked.problems is None:
         raise InputError(f"{asked.run}: these files hold no known answers; name their data set with --problems")
-    known = datasets.load(asked.problems)
-    reference = ReferenceFolder(asked.run, known)
+    columns = datasets.Columns.parse(asked.columns or "")
+    reference = ReferenceFolder(asked.run, datasets.load(asked.problems, split=asked.split, columns=columns))
     if not any(problem.answer for problem in reference.problems()):
         raise InputError(f"{asked.run}: none of its questions is in {asked.problems}; name another --problems")
     # Its results come without a grader of their own: the one asked for shows what other answers change.
     own = asked.grader if asked.grader not in (None, JUDGE) else None
-    return reference, own or datasets.describe(asked.problems).grader
+    data = datasets.label(asked.problems, split=asked.split)
+    return reference, data, own or datasets.describe(asked.problems).grader
 
 
 def _judge(asked: Options) -> Judge | None:
@@ -189,7 +215,11 @@ def _judge(asked: Options) -> Judge | None:
     if asked.model is None:
         raise InputError("a judge needs --model")
     settings = JudgeSettings.of(
-        asked.model, base_url=asked.base_url, concurrency=asked.concurrency, asking=not asked.dry_run
+        asked.model,
+        base_url=asked.base_url,
+        concurrency=asked.concurrency,
+        max_tokens=asked.max_tokens,
+        asking=not asked.dry_run,
     )
     return Judge(settings)
 
@@ -219,6 +249,7 @@ def _report(plan: Plan, before: Grading, after: Grading, written: str | None) ->
     comparison = compare(problems, before, after, key)
     return {
         "run": str(plan.run),
+        "data": plan.data,
         "grading": plan.name,
         "how": plan.how,
         "written": written,
@@ -228,8 +259,12 @@ def _report(plan: Plan, before: Grading, after: Grading, written: str | None) ->
         "difference": comparison.difference.plain(),
         "disagreements": comparison.disagreements,
         "changes": [{"before": asdict(change.before), "after": asdict(change.after)} for change in comparison.changes],
-        "judge": {"requests": plan.judge.requests, "cached": plan.judge.cached} if plan.judge else None,
+        "judge": _judge_counts(plan.judge) if plan.judge else None,
     }
+
+
+def _judge_counts(judge: Judge) -> dict[str, int]:
+    return {"requests": judge.requests, "cached": judge.cached, "failed": judge.failed}
 
 
 def _votes(plan: Plan, after: Grading) -> dict[str, Any]:
@@ -246,17 +281,20 @@ def _show(report: Mapping[str, Any]) -> None:
     if report["changes"]:
         console.print(_changes(report["changes"]))
     for reason, count in report["after"]["reasons"].items():
-        console.print(f"ungraded: {count} × {reason[:90]}", highlight=False)
+        console.print(f"ungraded: {count} × {reason[:90]}", highlight=False, markup=False)
     if (judge := report["judge"]) is not None:
         console.print(f"judge: {judge['requests']} requests, {judge['cached']} from cache", highlight=False)
     console.print(
-        f"written: {report['written']}" if report["written"] else "nothing written (dry run)", highlight=False
+        f"written: {report['written']}" if report["written"] else "nothing written (dry run)",
+        highlight=False,
+        markup=False,
     )
 
 
 def _figures(report: Mapping[str, Any]) -> Table:
     before, after = report["before"], report["after"]
-    table = Table(title=f"grading {report['grading']} of {report['run']}", title_justify="left")
+    title = f"grading {report['grading']} of {report['run']}: {report['data']}"
+    table = Table(title=escape(title), title_justify="left")
     for title in ("", "before", "after"):
         table.add_column(title)
     for metric in after["accuracy"]:
@@ -278,10 +316,11 @@ def _changes(changes: list[dict[str, Any]]) -> Table:
         table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=32)
     for change in changes[:_SHOWN]:
         after = change["after"]
-        table.add_row(after["problem"], str(after["sample"]), _said(change["before"]), _said(after))
+        table.add_row(escape(after["problem"]), str(after["sample"]), _said(change["before"]), _said(after))
     return table
 
 
 def _said(verdict: Mapping[str, Any]) -> str:
     word = {True: "right", False: "wrong", None: "ungraded"}[verdict["correct"]]
-    return f"{word}: {escape((verdict['answer'] or '–')[:40])}"
+    answer = (verdict["answer"] or "–")[:40].encode(errors="replace").decode()  # half a character cannot be shown
+    return f"{word}: {escape(answer)}"

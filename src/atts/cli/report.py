@@ -19,7 +19,7 @@ FOLDER = click.Path(path_type=Path)
     "--timeline", type=click.Path(path_type=Path, dir_okay=False), help="write this trace (JSON) instead, of one RUN"
 )
 def report(runs: tuple[Path, ...], out: Path | None, timeline: Path | None) -> None:
-    r"""Write one HTML file about RUN (a run folder), or about several side by side.
+    """Write one HTML file about RUN (a run folder), or about several side by side.
 
     The file needs no network and opens from the disk: figures with intervals, plots, a table of problems, and every
     chain with its decisions. A run that is still going on, was interrupted or failed is reported as far as it got.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -15,7 +16,7 @@ def summary_table(summary: Mapping[str, Any], folder: str) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     if summary.get("data"):
-        table.add_row("data", summary["data"])
+        table.add_row("data", escape(summary["data"]))
     table.add_row("problems × samples", f"{summary['problems']} × {summary['samples']}")
     table.add_row("chains", _chains(chains))
     for name, estimate in summary["accuracy"].items():
@@ -36,10 +37,10 @@ def summary_table(summary: Mapping[str, Any], folder: str) -> Table:
         f", an answer {seconds(time['answer_s']['p50'])}",
     )
     for reason, count in summary["errors"].items():
-        table.add_row("failed", f"{count} × {reason}")
+        table.add_row("failed", escape(f"{count} × {reason}"))
     for warning in summary["warnings"]:
-        table.add_row("warning", warning)
-    table.add_row("folder", folder)
+        table.add_row("warning", escape(warning))
+    table.add_row("folder", escape(folder))
     return table
 
 

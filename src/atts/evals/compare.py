@@ -29,10 +29,12 @@ class Difference:
 class Compared:
     """One run of a comparison. `best` says that no other run is at least as accurate (maj@k) for fewer target tokens.
 
+    `data` is what to call its problems: a subset's name says that it is one.
     Tokens and seconds are of the whole run; `difference` is None for the first run, and where no question is shared.
     """
 
     name: str
+    data: str
     strategy: str
     status: str
     problems: int
@@ -71,6 +73,7 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
         compared.append(
             Compared(
                 name=names[place],
+                data=run.summary["data"],
                 strategy=run.config.strategy,
                 status=run.summary["status"],
                 problems=len(run.problems),

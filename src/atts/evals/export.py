@@ -67,7 +67,7 @@ TABLES: dict[str, Callable[[Histories, Verdicts], Iterator[Row]]] = {"chains": c
 def write_csv(path: Path, rows: Iterator[Row]) -> int:
     """Write rows with a header; returns their number. Columns are those of all rows, in order of appearance."""
     table = list(rows)
-    with path.open("x", encoding="utf-8", newline="") as file:
+    with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.DictWriter(file, _columns(table), restval="")
         writer.writeheader()
         writer.writerows(table)

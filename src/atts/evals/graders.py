@@ -7,7 +7,6 @@ as wrong. An absent answer is wrong.
 from __future__ import annotations
 
 import re
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,31 +14,14 @@ from string import ascii_uppercase
 from typing import NamedTuple
 
 from atts.errors import InputError
+from atts.evals.quantities import LONGEST, bare, number, plain, quantity
 from atts.types import Problem
 
-LONGEST = 2_000  # characters; nothing longer is a number or a letter
-_LARGEST_EXPONENT = 400
-
-_COMMAND_BLANKS = re.compile(r"(?<!\\)\\(?:[,;:!> ]|quad\b|qquad\b|left\b|right\b|displaystyle\b)|~")
-_WRAPPED = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
-_FRACTION = re.compile(r"([+-]?)\\[dtc]?frac\s*(?:\{([^{}]+)\}|(\d))\s*(?:\{([^{}]+)\}|(\d))")
-_MIXED = re.compile(
-    r"([+-]?\d+)\s*\\[dtc]?frac\s*(?:\{(\d+)\}|(\d))\s*(?:\{(\d+)\}|(\d))"
-    r"|([+-]?\d+)\s+(\d+)\s*/\s*(\d+)"
+# Which letter of a multiple choice: "B", "(b)", "B. 42", "Option B", "**B**"; but not "A lot" and "(A) and (B)".
+_LETTER = re.compile(
+    r"(?i:(?:the )?(?:option|choice|answer)(?: is)?[\s:]*)?[*_]*"
+    r"(?:[(\[]([A-Za-z])[)\]][*_]*(?=$|[\s.:])|([A-Z])[*_]*(?:$|[.):])|([a-z])[*_]*$)(?!\s*(?:and|or)\b)"
 )
-_POWER = re.compile(r"(.+?)\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*(?:\{\s*([+-]?\d+)\s*\}|([+-]?\d+))")
-_DECIMAL = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d+))?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,|\{,\})\d{3})+(?:\.\d*)?")
-# Units are named one by one: any other word may be a variable, a constant or "million", and changes the number.
-_UNIT = re.compile(
-    r"(?:\s*(?:\^\s*\{?\s*(?:\\circ|∘)\s*\}?|°)|(?:\s+(?:square|cubic|per))*\s*"
-    r"(?:[cmk]?m|in|inch(?:es)?|f(?:oo|ee)?t|y(?:ar)?ds?|mi|miles?|[mk]?g|grams?|lbs?|pounds?|oz|ounces?|m?[lL]|lit(?:er|re)s?"
-    r"|m?s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|days?|weeks?|months?|years?|deg|degrees?|mph|km/h|m/s|[cm]m/s"
-    r"|dollars?|cents?|coins?|units?|percent|Hz|[kM]Hz|N|J|W|K|[cmk]?met(?:er|re)s?|points?|people|ways)"
-    r"\.?(?:\s*\^\s*\{?\d\}?|[²³])?)$"
-)
-WORDS = re.compile(r"[A-Za-z][A-Za-z ,.'-]*")
-_LETTER = re.compile(r"[(\[]?([A-Z])[)\]]?(?:$|[.):\s])")
 
 
 class Grader(ABC):
@@ -53,8 +35,8 @@ class Grader(ABC):
 
     def key(self, answer: str) -> str:
         """Answers with the same key vote together: the same number, or the same text but for blanks and spelling."""
-        value = number(answer)
-        return bare(answer) if value is None else str(value) + "%" * _percent(answer)
+        found = quantity(answer)
+        return bare(answer) if found is None else str(found.value) + "%" * (found.unit == "%")
 
     def why(self, answer: str | None, problem: Problem) -> str:
         """Why an answer could not be graded, where more is known than that."""
@@ -63,81 +45,6 @@ class Grader(ABC):
     def close(self) -> None:
         """Release processes, if any; safe to call twice."""
         return
-
-
-def plain(text: str) -> str:
-    """Without what does not change the meaning: Unicode variants, dollars, TeX blanks and wrappers, a final stop."""
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").strip()
-    text = _COMMAND_BLANKS.sub(" ", text.replace("\\$", "").replace("$", ""))
-    text = _WRAPPED.sub(r" \1 ", text).replace("\\%", "%")
-    return " ".join(text.split()).rstrip(".").strip()
-
-
-def bare(text: str) -> str:
-    """The plain text without blanks, with one spelling of fractions, and words in small letters."""
-    text = plain(text)
-    for spelling in ("\\dfrac", "\\tfrac", "\\cfrac"):
-        text = text.replace(spelling, "\\frac")
-    return text.replace(" ", "").casefold() if WORDS.fullmatch(text) else text.replace(" ", "")
-
-
-def number(text: str) -> Fraction | None:
-    """The number that a short text states exactly, or None.
-
-    Understands signs, decimals, thousands separators, powers of ten, a/b, TeX fractions, mixed numbers; a unit,
-    degrees or a percent sign behind it is left out.
-    """
-    if len(text) > LONGEST:
-        return None
-    body = plain(text).removesuffix("%").strip()
-    value = _value(body)
-    return _value(_UNIT.sub("", body).strip()) if value is None else value
-
-
-def _value(body: str) -> Fraction | None:
-    try:
-        return next((value for form in _FORMS if (value := form(body)) is not None), None)
-    except (ZeroDivisionError, ValueError):  # ValueError: more digits than Python turns into a number
-        return None
-
-
-def _mixed(body: str) -> Fraction | None:
-    if not (match := _MIXED.fullmatch(body)):
-        return None
-    groups = (match.group(1, 6), match.group(2, 3, 7), match.group(4, 5, 8))
-    whole, top, bottom = (next(filter(None, group)) for group in groups)
-    part = Fraction(int(top), int(bottom))
-    return int(whole) - part if whole.startswith("-") else int(whole) + part
-
-
-def _fraction(body: str) -> Fraction | None:
-    if match := _FRACTION.fullmatch(body):
-        top, bottom = _decimal(match[2] or match[3]), _decimal(match[4] or match[5])
-        sign = -1 if match[1] == "-" else 1
-    else:
-        left, slash, right = body.partition("/")
-        top, bottom, sign = (_decimal(left), _decimal(right), 1) if slash else (None, None, 1)
-    return None if top is None or bottom is None else sign * top / bottom
-
-
-def _power(body: str) -> Fraction | None:
-    if not (match := _POWER.fullmatch(body)) or (factor := _decimal(match[1])) is None:
-        return None
-    exponent = int(match[2] or match[3])
-    return factor * Fraction(10) ** exponent if abs(exponent) <= _LARGEST_EXPONENT else None
-
-
-def _decimal(body: str) -> Fraction | None:
-    body = body.strip()
-    if _THOUSANDS.fullmatch(body):
-        body = body.replace("{,}", "").replace(",", "")
-    match = _DECIMAL.fullmatch(body)
-    if not match or abs(int(match[2] or 0)) > _LARGEST_EXPONENT:
-        return None
-    return Fraction(match[0])
-
-
-_FORMS = (_mixed, _fraction, _power, _decimal)
 
 
 class Exact(Grader):
@@ -153,31 +60,37 @@ class Exact(Grader):
 class Numeric(Grader):
     """The same number, however it is written; ungraded where the known answer is not a number.
 
-    A percent sign counts as a unit that may be left out or as a hundredth, whichever fits: "50%" is 50 and is 0.5.
+    A unit may be missing on either side; two that are named must be the same. A percent sign counts as a unit or as a
+    hundredth, whichever fits: "50%" is 50 and is 0.5. Integers and fractions are compared exactly.
     """
 
-    describe = "the same number: fractions, separators, powers of ten, units"
+    describe = "the same number: fractions, separators, powers, units"
 
     def __init__(self, tolerance: float = 1e-9) -> None:
-        """`tolerance` is relative."""
+        """`tolerance` is relative, for decimals."""
         self._tolerance = Fraction(tolerance)
 
     def grade(self, answer: str | None, problem: Problem) -> bool | None:
         """Compares the two numbers."""
-        gold = number(problem.answer)
-        if gold is None:
+        known = quantity(problem.answer)
+        if known is None:
             return None
-        value = number(answer) if answer is not None else None
-        if answer is None or value is None:
+        given = quantity(answer) if answer is not None else None
+        if answer is None or given is None or not given.may_be(known):
             return False
-        same = [(value, gold)]
-        if _percent(answer) != _percent(problem.answer):
-            same.append((value / 100, gold) if _percent(answer) else (value, gold / 100))
-        return any(abs(ours - known) <= self._tolerance * abs(known) for ours, known in same)
+        decimals = "." in answer or "." in problem.answer
+        same = [(given.value, known.value)]
+        if (given.unit == "%") != (known.unit == "%"):
+            hundredth = Fraction(1, 100)
+            same.append(
+                (given.value * hundredth, known.value) if given.unit else (given.value, known.value * hundredth)
+            )
+        return any(self._close(ours, theirs, decimals) for ours, theirs in same)
 
-
-def _percent(text: str) -> bool:
-    return plain(text).endswith("%")
+    def _close(self, ours: Fraction, theirs: Fraction, decimals: bool) -> bool:
+        if not decimals or ours.denominator == theirs.denominator == 1:
+            return ours == theirs
+        return abs(ours - theirs) <= self._tolerance * abs(theirs)
 
 
 class Choice(Grader):
@@ -219,9 +132,9 @@ class Suited(Grader):
 
 
 def letter(answer: str) -> str | None:
-    """The letter with which a short answer begins: "B", "(B)", "B. 42", or "\\text{B}"."""
+    """The letter that a short answer gives: "B", "(b)", "B. 42", "\\text{B}", "**B**" or "Option B"."""
     match = _LETTER.match(plain(answer)) if len(answer) <= LONGEST else None
-    return match[1] if match else None
+    return next(filter(None, match.groups())).upper() if match else None
 
 
 def _math() -> Grader:

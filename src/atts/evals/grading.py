@@ -49,7 +49,10 @@ class Recorded(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a grading says of one chain. `correct` None has a `reason`; `raw` is what a judge said, word for word."""
+    """What a grading says of one chain. `correct` None has a `reason`.
+
+    `raw` is what a judge said of the answer, `extraction` what a model said when asked for it; both word for word.
+    """
 
     problem: str
     sample: int
@@ -57,6 +60,7 @@ class Verdict:
     correct: bool | None
     reason: str = ""
     raw: str | None = None
+    extraction: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +134,18 @@ class ByJudge:
         return list(await asyncio.gather(*(self._verdict(chain, problem) for chain, problem in pairs)))
 
     async def _verdict(self, chain: Chain, problem: Problem) -> Verdict:
-        answer, failed, raw = await self._answer(chain, problem)
+        answer, failed, extraction = await self._answer(chain, problem)
+        said = await self._judged(answer, failed, chain, problem)
+        return replace(said, extraction=extraction)
+
+    async def _judged(self, answer: str | None, failed: str, chain: Chain, problem: Problem) -> Verdict:
         if failed or not problem.answer:
-            return Verdict(chain.problem, chain.sample, None, None, failed or "no known answer", raw)
+            return Verdict(chain.problem, chain.sample, None, None, failed or "no known answer")
         if self._rules is not None:
             [found] = await self._rules.verdicts([(replace(chain, answer=answer), problem)])
-            return Verdict(found.problem, found.sample, answer, found.correct, found.reason, raw)
+            return found
         if answer is None:
-            return Verdict(chain.problem, chain.sample, None, False, "", raw)
+            return Verdict(chain.problem, chain.sample, None, False)
         said = await self._judge.judge(answer, problem)
         return Verdict(chain.problem, chain.sample, answer, said.correct, said.reason, said.raw)
 
@@ -270,7 +278,7 @@ def save(folder: Path, grading: Grading) -> Path:
     path = path_of(folder, grading.name)
     head = {"kind": "grading", "schema": 1, "name": grading.name, **grading.how}
     rows = ({"kind": "verdict", **asdict(verdict)} for verdict in grading.verdicts.values())
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [head, *rows])
+    content = "".join(json.dumps(row) + "\n" for row in [head, *rows])
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -289,7 +297,7 @@ def read(folder: Path, name: str) -> Grading:
     """A grading that was saved. Raises InputError where there is none or a line is damaged."""
     path = path_of(folder, name)
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in path.read_bytes().removesuffix(b"\n").split(b"\n")]
         head, verdicts = rows[0], [Verdict(**{k: v for k, v in row.items() if k != "kind"}) for row in rows[1:]]
     except FileNotFoundError as error:
         known = sorted(file.stem for file in path.parent.glob("*.jsonl")) if path.parent.is_dir() else []

@@ -1,7 +1,8 @@
 """A language model that extracts answers or judges them, over any OpenAI-compatible server.
 
 It sees one answer at a time, with the question and the known answer. Whatever it does not say clearly is no verdict.
-Replies are cached by the content of the request, raw, so that asking again costs nothing and can be looked into.
+Clear replies are cached by server and content of the request, raw, so that asking again costs nothing and can be looked
+into; unclear ones are asked for again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from atts.engines.http import Http, HttpError
 from atts.errors import EngineError, InputError
@@ -24,7 +26,6 @@ from atts.types import Message, Problem
 _OPENAI = "https://api.openai.com/v1"
 _LONGEST_ANSWER = 4_000  # characters shown to the judge
 _TAIL = 8_000  # characters of a text's end in which the answer is looked for
-_REPLY_TOKENS = 512
 
 _VERDICT = re.compile(r"^\W*verdict\W*(correct|incorrect)\W*$", re.IGNORECASE)
 _ANSWER = re.compile(r"^[\s*_]*answer\s*:[\s*_]*(\S.*?)[\s*_]*$", re.IGNORECASE)
@@ -62,14 +63,15 @@ Question:
 class JudgeSettings:
     """Which model, where, and how hard to try. The key is read from `OPENAI_API_KEY` and kept out of everything else.
 
-    `timeout` is seconds for one attempt. `temperature` None leaves it to the server. With `asking` False nothing is
-    sent: what the cache does not hold stays open.
+    `max_tokens` bounds a reply, thinking included. `timeout` is seconds for one attempt. `temperature` None leaves it
+    to the server. With `asking` False nothing is sent: what the cache does not hold stays open.
     """
 
     model: str
     base_url: str
     cache: Path
     concurrency: int = 8
+    max_tokens: int = 4096
     timeout: float = 120.0
     attempts: int = 5
     first_wait: float = 0.5
@@ -87,6 +89,12 @@ class JudgeSettings:
             raise InputError("the judge needs OPENAI_API_KEY, or the address of a server of your own (OPENAI_BASE_URL)")
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return cls(model, url, cache or home / "atts" / "judge", **changes)
+
+    @property
+    def server(self) -> str:
+        """Where the model is, without what may be secret in an address."""
+        parts = urlsplit(self.base_url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
 class Reply(NamedTuple):
@@ -113,7 +121,11 @@ class Extraction(NamedTuple):
 
 
 class Judge:
-    """Asks the model, at most `concurrency` requests at once. Use it in one event loop, and close it."""
+    """Asks the model, at most `concurrency` requests at once. Use it in one event loop, and close it.
+
+    `requests` were sent, `cached` replies came from the cache; `failed` counts what got no reply, and `failure` says
+    why the first of them did not.
+    """
 
     def __init__(self, settings: JudgeSettings) -> None:
         self.settings = settings
@@ -125,7 +137,7 @@ class Judge:
             attempts=settings.attempts,
             first_wait=settings.first_wait,
         )
-        self._options: dict[str, Any] = {"max_tokens": _REPLY_TOKENS}
+        self._options: dict[str, Any] = {"max_tokens": settings.max_tokens}
         if settings.temperature is not None:
             self._options["temperature"] = settings.temperature
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
@@ -133,11 +145,13 @@ class Judge:
         self.requests = 0
         self.answered = 0
         self.cached = 0
+        self.failed = 0
+        self.failure = ""
 
     async def judge(self, answer: str, problem: Problem) -> Judgement:
         """Whether an answer agrees with the known one. Never raises for what the server does."""
         values = {"question": asked(problem), "gold": problem.answer, "answer": answer[:_LONGEST_ANSWER]}
-        reply = await self._ask(_JUDGE, _COMPARE, values)
+        reply = await self._ask(_JUDGE, _COMPARE, values, _VERDICT)
         if reply.raw is None:
             return Judgement(None, reply.failure, None)
         match = _VERDICT.match(_last_line(reply.raw))
@@ -147,7 +161,8 @@ class Judge:
 
     async def extract(self, text: str, problem: Problem) -> Extraction:
         """The answer that a text (outside its thinking) gives. Never raises for what the server does."""
-        reply = await self._ask(_EXTRACTOR, _EXTRACT, {"question": asked(problem), "text": text[-_TAIL:]})
+        values = {"question": asked(problem), "text": text[-_TAIL:]}
+        reply = await self._ask(_EXTRACTOR, _EXTRACT, values, _ANSWER)
         if reply.raw is None:
             return Extraction(None, reply.failure, None)
         match = _ANSWER.match(_last_line(reply.raw))
@@ -163,37 +178,47 @@ class Judge:
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
         await self._http.close()
 
-    async def _ask(self, system: str, template: str, values: Mapping[str, str]) -> Reply:
+    async def _ask(self, system: str, template: str, values: Mapping[str, str], form: re.Pattern[str]) -> Reply:
         """From the cache, from a request under way for the same content, or from the server."""
         messages = [Message("system", system), Message("user", _filled(template, values))]
-        key = _digest(self.settings.model, messages)
+        key = _digest(self.settings.server, self.settings.model, messages)
         if key not in self._under_way:
-            self._under_way[key] = asyncio.create_task(self._reply(key, messages))
+            self._under_way[key] = asyncio.create_task(self._reply(key, messages, form))
         return await asyncio.shield(self._under_way[key])
 
-    async def _reply(self, key: str, messages: Sequence[Message]) -> Reply:
+    async def _reply(self, key: str, messages: Sequence[Message], form: re.Pattern[str]) -> Reply:
         path = self.settings.cache / key[:2] / f"{key}.json"
         if (known := await asyncio.to_thread(_read, path)) is not None:
             self.cached += 1
             return Reply(known)
-        if self._hopeless or not self.settings.asking:
-            return Reply(None, self._hopeless or "not asked")
+        if not self.settings.asking:
+            return Reply(None, "not asked")
+        if self._hopeless:
+            return self._without_reply(self._hopeless)
         try:
             raw = await self._complete(messages)
         except EngineError as error:
-            return Reply(None, self._failure(error))
+            return self._without_reply(self._failure(error))
         self.answered += 1
-        entry = {"model": self.settings.model, "messages": [message._asdict() for message in messages], "reply": raw}
-        with contextlib.suppress(OSError):  # a reply that cannot be kept is still a reply
-            await asyncio.to_thread(_write, path, entry)
+        if form.match(_last_line(raw)):
+            server = {"server": self.settings.server, "model": self.settings.model}
+            entry = {**server, "messages": [message._asdict() for message in messages], "reply": raw}
+            with contextlib.suppress(OSError):  # a reply that cannot be kept is still a reply
+                await asyncio.to_thread(_write, path, entry)
         return Reply(raw)
+
+    def _without_reply(self, why: str) -> Reply:
+        self.failed += 1
+        self.failure = self.failure or why
+        return Reply(None, why)
 
     def _failure(self, error: EngineError) -> str:
         """What to say of it; a server that never answered, or a key that it refuses, ends all asking."""
+        said = str(error).replace(self.settings.base_url.rstrip("/"), self.settings.server)
         status = error.status if isinstance(error, HttpError) else None
         if status in _HOPELESS or (status == 0 and not self.answered):
-            self._hopeless = str(error)
-        return str(error)
+            self._hopeless = said
+        return said
 
     async def _complete(self, messages: Sequence[Message]) -> str:
         body = {"model": self.settings.model, "messages": [message._asdict() for message in messages]}
@@ -225,21 +250,23 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
 
 
 def _last_line(reply: str) -> str:
-    return (reply.strip().splitlines() or [""])[-1].strip()
+    return reply.strip().rpartition("\n")[2].strip()
 
 
 def _content(body: Mapping[str, Any]) -> str:
     try:
-        content = body["choices"][0]["message"]["content"]
+        choice = body["choices"][0]
+        content = choice["message"]["content"]
     except (KeyError, IndexError, TypeError) as error:
         raise EngineError("the judge's server sent no chat completion") from error
     if not isinstance(content, str) or not content.strip():
-        raise EngineError("the judge's reply is empty")
+        cut = choice.get("finish_reason") == "length"
+        raise EngineError(f"the judge's reply is empty{', cut at --max-tokens' if cut else ''}")
     return content
 
 
-def _digest(model: str, messages: Sequence[Message]) -> str:
-    return hashlib.sha256(json.dumps([model, *messages]).encode()).hexdigest()
+def _digest(server: str, model: str, messages: Sequence[Message]) -> str:
+    return hashlib.sha256(json.dumps([server, model, *messages]).encode()).hexdigest()
 
 
 def _read(path: Path) -> str | None:
@@ -253,5 +280,5 @@ def _read(path: Path) -> str | None:
 def _write(path: Path, entry: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
+    temporary.write_text(json.dumps(entry), encoding="utf-8")
     temporary.replace(path)

@@ -7,7 +7,9 @@ import os
 import threading
 
 from atts.errors import InputError
-from atts.evals.graders import GRADERS, LONGEST, WORDS, Grader, Numeric, bare, number, plain
+from atts.evals.graders import GRADERS, Grader, Numeric
+from atts.evals.quantities import LONGEST, bare, is_words, number, parted, plain
+from atts.evals.units import agree
 from atts.evals.workers import SilenceError, Workers
 from atts.types import Problem
 
@@ -68,13 +70,29 @@ class Math(Grader):
             return False
         if number(gold) is not None and number(answer) is not None:
             return self._numeric.grade(answer, problem)
-        if WORDS.fullmatch(plain(gold)) and len(plain(gold)) > 1:
+        if is_words(gold):
             return False
-        try:
-            verdict = self.workers.ask([plain(gold), plain(answer)])
-        except SilenceError as silence:
-            verdict = silence.reason
+        verdict: bool | str = False
+        for known, given in _readings(gold, answer):
+            verdict = self._ask(known, given)
+            if verdict is not False:
+                break
         if isinstance(verdict, str):
             self._reasons[gold, answer] = verdict
             return None
-        return bool(verdict)
+        return verdict
+
+    def _ask(self, known: str, given: str) -> bool | str:
+        """What a worker says of two expressions: equal, not equal, or why it cannot tell."""
+        try:
+            verdict = self.workers.ask([known, given])
+        except SilenceError as silence:
+            return silence.reason
+        return verdict if isinstance(verdict, str) else bool(verdict)
+
+
+def _readings(gold: str, answer: str) -> list[tuple[str, str]]:
+    """The two expressions as they stand, and without their units, which a parser would take for products of letters."""
+    (known, unit), (given, other) = parted(gold), parted(answer)
+    whole = (plain(gold), plain(answer))
+    return list(dict.fromkeys([whole, (known, given)])) if agree(unit, other) else [whole]

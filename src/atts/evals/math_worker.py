@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,11 +25,19 @@ def comparer(seconds: int) -> Callable[[str, str], bool | str]:
     from math_verify.errors import TimeoutException
 
     logging.disable(logging.CRITICAL)  # it logs every expression that it cannot read
+    usual = math_verify.LatexExtractionConfig()
+    # Units are ours to judge: its list holds single letters, so that 3m would be 3 and 3h equal to 3g.
+    latex = replace(usual, normalization_config=replace(usual.normalization_config, units=False))
 
     @lru_cache(maxsize=1024)  # a known answer is compared with many
     def read(text: str) -> Any:
-        box = f"\\boxed{{{text}}}"
-        return math_verify.parse(box, parsing_timeout=seconds, fallback_mode="no_fallback", raise_on_error=True)
+        return math_verify.parse(
+            f"\\boxed{{{text}}}",
+            extraction_config=(latex, math_verify.ExprExtractionConfig()),
+            parsing_timeout=seconds,
+            fallback_mode="no_fallback",
+            raise_on_error=True,
+        )
 
     def compare(gold: str, answer: str) -> bool | str:
         if not (known := read(gold)):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +22,9 @@ _NAME = re.compile(r"problem_(\d+)\.json")
 _NO_ANSWER = "invalid"
 _BETWEEN = "\n\n"  # what its chunks are joined with
 _KEYS = {"problem_index": int, "final_answer": str, "duration_seconds": int | float, "full_history": list}
+_ENTRY = {"turn": int, "model": str, "output": str | None, "ppl": int | float | None, "percentile": int | float | None}
 Record = Mapping[str, Any]
+Answers = Mapping[tuple[str, int], str | None]
 
 
 class ReferenceFolder:
@@ -54,34 +57,53 @@ class ReferenceFolder:
     def chains(self) -> Iterator[Chain]:
         """One chain a file, in the order of their numbers."""
         for index in sorted(self._files):
-            yield _chain(_read(self._files[index]), self._ids[index // self.repeats], index % self.repeats)
+            yield _chain(_read(self._files[index]), *self._key(index))
 
     def histories(self) -> Iterator[tuple[Chain, list[Turn]]]:
         """Each chain with its turns, in the order of their numbers."""
         for index in sorted(self._files):
-            record, problem, sample = _read(self._files[index]), self._ids[index // self.repeats], index % self.repeats
+            record, (problem, sample) = _read(self._files[index]), self._key(index)
             yield _chain(record, problem, sample), _turns(record, problem, sample, self._files[index].name)
 
+    def records(self, answers: Answers) -> Iterator[tuple[int, Record]]:
+        """The files' numbers and contents as they stand, but for the answers given by (problem, sample)."""
+        for index in sorted(self._files):
+            record, key = _read(self._files[index]), self._key(index)
+            yield index, {**record, "final_answer": _said(answers[key])} if key in answers else record
+
+    def _key(self, index: int) -> tuple[str, int]:
+        """The problem and the sample that a file's number stands for."""
+        return self._ids[index // self.repeats], index % self.repeats
+
     def _give_answers(self, known: Sequence[Problem]) -> None:
-        answers = {_plain(problem): problem for problem in known}
+        answers = _by_question(known)
         for place, problem in enumerate(self._problems):
-            if (match := answers.get(_plain(problem))) is not None:
+            if (match := answers.get(_plain(problem.question))) is not None:
                 self._problems[place] = replace(problem, answer=_letter(match, problem), meta=match.meta)
 
 
-def write(path: Path, problems: Sequence[Problem], chains: Iterator[tuple[Chain, Sequence[Turn]]], samples: int) -> int:
-    """Write one file a chain into a new or empty folder; returns their number. Raises InputError if it is not empty.
+def records(
+    problems: Sequence[Problem], chains: Iterable[tuple[Chain, Sequence[Turn]]], samples: int, answers: Answers
+) -> Iterator[tuple[int, Record]]:
+    """The chains of a run as numbered records, with the answers given by (problem, sample) in place of the run's.
 
     What the layout cannot say is left out: token ids, times of turns, and whether a chunk was replaced.
     """
+    order = {problem.id: index for index, problem in enumerate(problems)}
+    for chain, turns in chains:
+        place = order[chain.problem]
+        index = place * samples + chain.sample
+        answer = answers.get((chain.problem, chain.sample), chain.answer)
+        yield index, _record(index, problems[place], replace(chain, answer=answer), turns)
+
+
+def write(path: Path, numbered: Iterable[tuple[int, Record]]) -> int:
+    """Write one file a record into a new or empty folder; returns their number. Raises InputError for a full one."""
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
         raise InputError(f"{path} is not empty; export into a new folder")
-    order = {problem.id: index for index, problem in enumerate(problems)}
     count = 0
-    for chain, turns in chains:
-        index = order[chain.problem] * samples + chain.sample
-        record = _record(index, problems[order[chain.problem]], chain, turns)
+    for index, record in numbered:
         (path / f"problem_{index:04d}.json").write_text(json.dumps(record, indent=4), encoding="utf-8")
         count += 1
     return count
@@ -97,13 +119,32 @@ def _read(file: Path) -> Record:
         raise InputError(
             f"{file}: not a result of the reference: {', '.join(missing or ['question'])} is missing or wrong"
         )
+    if (wrong := _wrong_entry(record["full_history"])) is not None:
+        raise InputError(f"{file}: full_history: {wrong}")
+    question = record["question"]
+    if not isinstance(question, str) and not (isinstance(question, list) and question and _are_texts(question)):
+        raise InputError(f"{file}: question is neither a text nor a list of texts")
     return record  # type: ignore[no-any-return]
+
+
+def _wrong_entry(history: Sequence[Any]) -> str | None:
+    """What is wrong with the first entry that cannot be used, if there is one."""
+    for place, entry in enumerate(history):
+        if not isinstance(entry, dict) or not {"turn", "model"} <= entry.keys():
+            return f"entry {place} is no object with turn and model"
+        if wrong := [key for key, kind in _ENTRY.items() if key in entry and not isinstance(entry[key], kind)]:
+            return f"entry {place}: {', '.join(wrong)} is wrong"
+    return None
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _question(record: Record) -> tuple[str, ...]:
     """The question and, for multiple choice, its options, the right one first as the reference has it."""
     question = record["question"]
-    return (question,) if isinstance(question, str) else tuple(map(str, question))
+    return (question,) if isinstance(question, str) else tuple(question)
 
 
 def _repeats(groups: Sequence[Sequence[int]]) -> int:
@@ -120,8 +161,24 @@ def _problem(place: int, question: tuple[str, ...]) -> Problem:
     return Problem(f"reference/{place:04d}", question[0], "", question[1:])
 
 
-def _plain(problem: Problem) -> str:
-    return " ".join(problem.question.split())
+def _by_question(known: Sequence[Problem]) -> dict[str, Problem]:
+    """Problems by their question, and by the question without its context, as the reference asks it, where that tells.
+
+    Whole questions come first, and a question that stands in two contexts tells nothing without them.
+    """
+    whole = {_plain(problem.question): problem for problem in known}
+    contexts = [(str(problem.meta["context"]).strip(), problem) for problem in known if problem.meta.get("context")]
+    alone = [(_plain(problem.question.removeprefix(context)), problem) for context, problem in contexts]
+    times = Counter(question for question, _ in alone)
+    return {question: problem for question, problem in alone if times[question] == 1} | whole
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.split())
+
+
+def _said(answer: str | None) -> str:
+    return _NO_ANSWER if answer is None else answer
 
 
 def _letter(known: Problem, ours: Problem) -> str:
@@ -134,13 +191,13 @@ def _letter(known: Problem, ours: Problem) -> str:
 
 def _chain(record: Record, problem: str, sample: int) -> Chain:
     answer = record["final_answer"]
-    outputs = [entry["output"] for entry in record["full_history"] if "output" in entry]
+    outputs = [entry.get("output") for entry in record["full_history"]]
     return Chain(
         problem=problem,
         sample=sample,
         status=Status.DONE,
         reason="turns" if answer == _NO_ANSWER else "answer",
-        turns=1 + max((entry.get("turn", 0) for entry in record["full_history"]), default=-1),
+        turns=1 + max((entry["turn"] for entry in record["full_history"]), default=-1),
         text=_BETWEEN.join(output for output in outputs if output is not None),
         answer=None if answer == _NO_ANSWER else answer,
         start=0.0,
@@ -151,14 +208,14 @@ def _chain(record: Record, problem: str, sample: int) -> Chain:
 def _turns(record: Record, problem: str, sample: int, file: str) -> list[Turn]:
     return [
         _turn(list(entries), problem, sample, number, file)
-        for number, entries in groupby(record["full_history"], key=lambda entry: entry.get("turn"))
+        for number, entries in groupby(record["full_history"], key=lambda entry: entry["turn"])
     ]
 
 
 def _turn(entries: Sequence[Record], problem: str, sample: int, number: int, file: str) -> Turn:
-    found = {entry.get("model"): entry for entry in entries}
+    found = {entry["model"]: entry for entry in entries}
     if unknown := found.keys() - {"small", "eval_ppl", "eval_generate"}:
-        raise InputError(f"{file}: turn {number} has an entry of {', '.join(map(str, unknown))}, which is not known")
+        raise InputError(f"{file}: turn {number} has an entry of {', '.join(unknown)}, which is not known")
     score = found.get("eval_ppl", {})
     return Turn(
         problem=problem,
@@ -174,7 +231,7 @@ _SCORES = {"ppl": "perplexity", "percentile": "percentile"}
 
 
 def _piece(entry: Record | None, author: Role) -> Piece | None:
-    if entry is None or entry["output"] is None:
+    if entry is None or entry.get("output") is None:
         return None
     return Piece(author, entry["output"], (), Finish.LENGTH, Usage(), Span(0.0, 0.0, 0.0))
 
@@ -182,7 +239,7 @@ def _piece(entry: Record | None, author: Role) -> Piece | None:
 def _record(index: int, problem: Problem, chain: Chain, turns: Sequence[Turn]) -> dict[str, Any]:
     return {
         "problem_index": index,
-        "final_answer": _NO_ANSWER if chain.answer is None else chain.answer,
+        "final_answer": _said(chain.answer),
         "duration_seconds": chain.end - chain.start,
         "full_history": [entry for turn in turns for entry in _entries(turn)],
         "question": [problem.question, *problem.choices] if problem.choices else problem.question,

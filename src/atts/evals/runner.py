@@ -39,7 +39,8 @@ class Run:
     def __init__(self, config: RunConfig, path: Path | None = None, *, sinks: Sequence[Sink] = ()) -> None:
         self.config = config
         self.strategy = strategy_named(config.strategy, config.options)
-        self.problems = _load_problems(config)
+        self.warnings: list[str] = []
+        self.problems = _load_problems(config, self.warnings.append)
         self._by_id = {problem.id: problem for problem in self.problems}
         source = datasets.describe(config.problems)
         self._prompt = prompts.load(config.prompt or source.prompt)
@@ -59,7 +60,6 @@ class Run:
         self._stopping = False
         self._alarm = DriftAlarm(config.seed, config.samples)
         self._vote = Vote(config.samples, config.vote_stop, config.vote_error)
-        self.warnings: list[str] = []
 
     def stop(self) -> None:
         """Begin nothing new; turns under way are completed and saved."""
@@ -278,7 +278,7 @@ def default_path(config: RunConfig) -> Path:
     return Path("runs") / f"{Path(config.problems).stem}-{config.strategy}-{config.fingerprint()[:8]}"
 
 
-def _load_problems(config: RunConfig) -> list[Problem]:
+def _load_problems(config: RunConfig, told: Callable[[str], None]) -> list[Problem]:
     return datasets.load(
         config.problems,
         n=config.limit,
@@ -288,6 +288,7 @@ def _load_problems(config: RunConfig) -> list[Problem]:
         revision=config.revision,
         columns=datasets.Columns.parse(config.columns or ""),
         skip_bad=config.skip_bad_rows,
+        told=told,
     )
 
 

@@ -7,17 +7,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atts.stats.estimate import Bootstrap, Estimate, Outcomes, vote
 from atts.types import Chain, Problem, Turn
 
 Key = tuple[str, int]
 Weights = Mapping[Key, float]
+Floats = NDArray[np.float64]
 
 
 def by_perplexity(turns: Sequence[Turn]) -> float:
-    """1 over the mean perplexity of the scored chunks under the target; 0 where none was scored, which is no vote."""
-    found = [perplexity for turn in turns if (perplexity := perplexity_of(turn)) is not None]
+    """1 over the mean perplexity of the scored chunks under the target; 0 where none was scored, which is no vote.
+
+    What no text can have is no perplexity: the reference writes 0 where it could not score.
+    """
+    scored = [perplexity for turn in turns if (perplexity := perplexity_of(turn)) is not None]
+    found = [perplexity for perplexity in scored if 1 <= perplexity < math.inf]
     return len(found) / sum(found) if found else 0.0
 
 
@@ -46,16 +52,19 @@ def weights(histories: Iterable[tuple[Chain, Sequence[Turn]]]) -> dict[str, dict
 
 
 def weighted(problems: Sequence[Problem], table: Outcomes, weighings: Mapping[str, Weights]) -> dict[str, Estimate]:
-    """The accuracy of the vote of all samples under each weighing, with its interval."""
+    """The accuracy of the vote of all samples under each weighing, with its interval.
+
+    A question of which no sample has a weight is left out: it has not voted wrong, it has not voted.
+    """
     samples = range(table.correct.shape[1])
     bootstrap = Bootstrap(len(problems))
-    return {
-        name: bootstrap.estimate(vote(replace(table, weights=_array(problems, samples, known))))
-        for name, known in weighings.items()
-    }
+    arrays = {name: _array(problems, samples, known) for name, known in weighings.items()}
+    return {name: bootstrap.estimate(_votes(table, weights)) for name, weights in arrays.items()}
 
 
-def _array(
-    problems: Sequence[Problem], samples: range, known: Weights
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _votes(table: Outcomes, weights: Floats) -> Floats:
+    return np.where(weights.any(axis=1), vote(replace(table, weights=weights)), np.nan)
+
+
+def _array(problems: Sequence[Problem], samples: range, known: Weights) -> Floats:
     return np.array([[known.get((problem.id, sample), 0.0) for sample in samples] for problem in problems])

@@ -12,6 +12,8 @@ from atts.types import Finish, Message, Piece, Turn
 AnswerRule = Callable[[str], str | None]
 """The finished answer in a text, or None. Cheap, and never a call to a model: it runs once a turn."""
 
+_MORE = "0"  # goes on with any word or number
+
 AnswerRules = Callable[[bool], AnswerRule]
 """The rule for chains whose text begins inside a thinking part, which the prompt has opened, or (False) does not."""
 
@@ -70,12 +72,17 @@ class ChainState:
         return self._finished or ("turns" if self.turn >= self.settings.turns else "")
 
     def answer(self) -> str | None:
-        """The finished answer in what stands of complete turns, if there is one."""
+        """The answer in what stands of complete turns, if there is one, taking it for the end of the text."""
         return self._answer(self.standing)
 
     def finishes(self, piece: Piece) -> bool:
         """Whether the chain would be over if the piece stood: end of text, or a complete answer outside thinking."""
-        return piece.finish is Finish.END or self._answer(self.text + piece.text) is not None
+        return piece.finish is Finish.END or self._settled(self.text + piece.text)
+
+    def _settled(self, text: str) -> bool:
+        """Whether a text gives an answer that stays the same whatever follows: a chunk may end in mid-word."""
+        answer = self._answer(text)
+        return answer is not None and self._answer(text + _MORE) == answer
 
     async def append(self, piece: Piece) -> None:
         """The piece stands, in both contexts and in the text."""
@@ -99,7 +106,7 @@ class ChainState:
             self._finished = turn.ended
         elif turn.kept and turn.kept[-1].finish is Finish.END:
             self._finished = "end"
-        elif self.answer() is not None:
+        elif self._settled(self.text):
             self._finished = "answer"
 
     async def restore(self, turns: list[Turn]) -> None:

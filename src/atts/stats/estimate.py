@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MOST_SAMPLES = 1000  # binomial coefficients beyond this leave the range of a double
+_SAME = 1e-12  # differences closer than this are one, but for rounding
 _BLOCK = 256  # questions handled at once by the exact majority, so that memory stays flat
 
 
@@ -301,8 +302,17 @@ class Bootstrap:
         return self._ratios(part[:, None], whole[:, None], limits)[0]
 
     def difference(self, ours: ArrayLike, theirs: ArrayLike) -> Estimate:
-        """The mean of ours − theirs over the questions that both have, paired by question."""
-        return self.estimate(np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float), limits=(-1.0, 1.0))
+        """The mean of ours − theirs over the questions that both have, paired by question.
+
+        The half question more stands at the largest difference that was seen, for us and against us: ±1 would be far
+        out where samples make differences small. Where all differences are equal they tell nothing of the scale, and
+        it is ±1.
+        """
+        values = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
+        known = values[~np.isnan(values)]
+        differ = known.size > 0 and np.ptp(known) > _SAME
+        scale = float(np.abs(known).max()) if differ else 1.0
+        return self.estimate(values, limits=(-scale, scale))
 
     def _ratios(self, parts: Floats, wholes: Floats, limits: tuple[float, float]) -> list[Estimate]:
         if parts.ndim != 2 or parts.shape != wholes.shape or len(parts) != self.questions:

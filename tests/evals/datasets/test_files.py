@@ -77,6 +77,8 @@ BAD = [
     ({"question": "b", "answer": True}, "line 2: answer is neither text nor a number"),
     ('{"question": "b", "answer": NaN}', "line 2: nan is not a number"),
     ({"question": " a ", "answer": 1}, "line 2: same question as line 1"),
+    ('{"question": "b \\ud835", "answer": 1}', r"line 2: half a character (\ud835)"),
+    ('{"question": "b", "answer": 1, "level": "\\udfff"}', r"line 2: half a character (\udfff)"),
     ({"id": "one", "question": "b", "answer": 1}, "line 2: same id 'one' as line 1"),
     ({"question": "b", "answer": "C", "choices": ["x", "y"]}, "line 2: answer 'C' is no letter and no text"),
     ({"question": "b", "answer": "A", "choices": ["x", "x"]}, "line 2: choices must be 2 to 26 different texts"),
@@ -112,6 +114,57 @@ def test_a_csv_row_of_another_width(tmp_path: Path) -> None:
     path.write_text("question,answer\na,1\nb\nc,2,3\n")
     with pytest.raises(InputError, match="line 3: 2 columns expected; line 4: 2 columns expected"):
         load(str(path))
+
+
+def test_a_pair_of_escapes_is_one_character(tmp_path: Path) -> None:
+    name = jsonl(tmp_path / "mine.jsonl", '{"question": "\\ud835\\udc65", "answer": 1}')
+    assert load(name)[0].question == "\U0001d465"
+
+
+def test_a_csv_row_is_named_by_its_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text('question,answer\n\n"a\nb\nc",1\n"d\ne",\nf,3\n')
+    with pytest.raises(InputError, match=r"mine.csv: line 6: answer is empty \("):
+        load(str(path))
+    assert [problem.id for problem in load(str(path), skip_bad=True)] == ["mine/3", "mine/8"]
+
+
+def test_a_long_field_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(f"question,answer\n{'x' * 200_000},1\nb,2\n")
+    assert [len(problem.question) for problem in load(str(path))] == [200_000, 1]
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'question,answer\na,1\n"b"x,2\nc,3\n', "line 3: not CSV"),
+        (b'question,answer\na,1\n"b,2\nc,3\n', "line 3: not CSV"),
+        ("question,answer\na,1\ncaf\xe9 ?,2\n".encode("latin-1"), "line 3: not UTF-8; save it as UTF-8"),
+    ],
+)
+def test_a_broken_csv_file_is_refused_whole(tmp_path: Path, content: bytes, message: str, skip_bad: bool) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        load(str(path), skip_bad=skip_bad)
+
+
+@pytest.mark.parametrize("field", ["question", "answer", "choices", "id"])
+def test_a_column_that_does_not_exist_is_refused(tmp_path: Path, field: str) -> None:
+    name = jsonl(tmp_path / "mine.jsonl", {"question": "a", "answer": 1})
+    with pytest.raises(InputError, match=r"no column 'nope'; it has question, answer"):
+        load(name, columns=Columns.parse(f"{field}=nope"), skip_bad=True)
+
+
+def test_how_many_rows_were_skipped_is_told(tmp_path: Path) -> None:
+    name = jsonl(tmp_path / "mine.jsonl", {"question": "a", "answer": 1}, "x", {"question": "b"})
+    told: list[str] = []
+    load(name, skip_bad=True, told=told.append)
+    assert len(told) == 1 and "rows skipped: 2 (line 2: not JSON" in told[0]
+    load(jsonl(tmp_path / "good.jsonl", {"question": "a", "answer": 1}), skip_bad=True, told=told.append)
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -125,6 +128,7 @@ def test_olympiad_keeps_single_numerical_answers_only(publish: Publish) -> None:
     publish("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train", rows)
     first, second = load("olympiad")
     assert first.question == "Let $x_0 > 0$.\n\nFind $x_0$."
+    assert first.meta["context"] == "Let $x_0 > 0$."
     assert second.answer == "\\frac{3}{7}"
     assert second.meta["row"] == 3
 
@@ -200,6 +204,35 @@ def test_offline_without_a_copy_is_one_line_that_says_what_to_do(
     with pytest.raises(InputError, match="cannot be reached and the cache has no copy; download it") as caught:
         load("math500")
     assert "\n" not in str(caught.value)
+
+
+def test_a_copy_that_was_changed_is_read_as_it_stands(publish: Publish) -> None:
+    rows: Rows = [{"question": "How many?", "answer": "#### 1"}]
+    publish("openai/gsm8k", "main", "test", rows)
+    assert load("gsm8k")[0].question == "How many?"
+    publish("openai/gsm8k", "main", "test", [{"question": "How much?", "answer": "#### 1"}])
+    assert load("gsm8k")[0].question == "How much?"
+
+
+def test_a_copy_has_no_other_revision(publish: Publish) -> None:
+    publish("openai/gsm8k", "main", "test", [{"question": "How many?", "answer": "#### 1"}])
+    with pytest.raises(InputError, match=r"is a copy and has no revision 'abc'; leave it out, or unset"):
+        load("gsm8k", revision="abc")
+
+
+def test_a_hub_that_is_not_there_is_one_line_and_nothing_else(tmp_path: Path) -> None:
+    closed = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+    kept = {name: value for name, value in os.environ.items() if name != COPIES}
+    impatient = "import time; time.sleep = lambda seconds: None; from atts.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", impatient, "run", "aime24", "--out", str(tmp_path / "run")],
+        env=kept | closed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be reached" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_every_hub_source_says_where_it_comes_from_and_suits_a_rule_and_a_grader() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -41,12 +42,14 @@ def load(
     columns: Columns | None = None,
     skip_bad: bool = False,
     operations: tuple[int, int] = (4, 6),
+    told: Callable[[str], None] = lambda line: None,
 ) -> list[Problem]:
     """The first `n` problems (all by default; of the bundled family 20) of a data set or file, in a fixed order.
 
     `subset="reference"` is the selection of the paper's implementation. `seed` orders the options of multiple-choice
     questions and draws the bundled family. `columns` maps the columns of a file, whose bad rows raise unless
-    `skip_bad`. `operations` is the bundled family's length of a problem. `revision` replaces the pinned one of the hub.
+    `skip_bad`; `told` hears how many were skipped. `operations` is the bundled family's length of a problem.
+    `revision` replaces the pinned one of the hub.
 
     Raises InputError for an unknown name, split or subset, unreadable rows, or no problems at all.
     """
@@ -57,7 +60,7 @@ def load(
     if source is BUNDLED:
         problems = _bundled(split, n or 20, seed, operations)
     elif source is LOCAL:
-        problems = read(Path(name), columns or Columns(), skip_bad=skip_bad)
+        problems = read(Path(name), columns or Columns(), skip_bad=skip_bad, told=told)
     else:
         problems = hub.problems(name, split, source.parts[split], revision=revision, seed=seed)
     if subset:

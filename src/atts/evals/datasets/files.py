@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from string import ascii_uppercase
@@ -39,26 +39,39 @@ class Columns:
             raise InputError(f"columns {text!r}: write them as {'=…,'.join(sorted(known))}=…")
         return cls(**named)
 
+    def asked_for(self) -> set[str]:
+        """The columns that have other names than usual, and so must be there."""
+        return {getattr(self, field.name) for field in fields(self) if getattr(self, field.name) != field.default}
 
-def read(path: Path, columns: Columns, *, skip_bad: bool = False) -> list[Problem]:
+
+def read(
+    path: Path, columns: Columns, *, skip_bad: bool = False, told: Callable[[str], None] = lambda line: None
+) -> list[Problem]:
     """The problems of a file in its order. Raises InputError that names the lines that cannot be used.
 
     Cannot be used: a row that does not parse, one without question or answer, and one that repeats an earlier
-    question or id. With `skip_bad` such rows are left out.
+    question or id. With `skip_bad` such rows are left out, and `told` hears how many. A column that is asked for and
+    that no row has is an error.
     """
     problems: list[Problem] = []
     seen: dict[str, int] = {}
     bad: list[str] = []
+    known: dict[str, None] = {}
     for line, row in rows(path):
+        known |= dict.fromkeys(row if isinstance(row, Mapping) else ())
         try:
             problem = _problem(row, columns, f"{path.stem}/{line}")
             _remember(problem, seen, line)
             problems.append(problem)
         except BadRowError as error:
             bad.append(f"line {line}: {error}")
+    if known and (missing := columns.asked_for() - known.keys()):
+        raise InputError(f"{path}: no column {', '.join(map(repr, sorted(missing)))}; it has {', '.join(known)}")
+    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     if bad and not skip_bad:
-        more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise InputError(f"{path}: {'; '.join(bad[:_SHOWN])}{more} (map the columns, or skip bad rows)")
+    if bad:
+        told(f"{path}: rows skipped: {len(bad)} ({'; '.join(bad[:_SHOWN])}{more})")
     return problems
 
 
