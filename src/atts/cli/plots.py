@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,15 @@ def save(page: Any, path: Path) -> None:
         page.savefig(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be drawn: {str(error)[:80]}") from error
+
+
+def refuse_if_undrawable(path: Path) -> None:
+    """Raise InputError if `save` could not write there: no matplotlib, no such format, no such folder."""
+    known = figure(1, 1).canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise InputError(f"{path}: cannot be drawn: give a suffix that is a format ({', '.join(sorted(known))})")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be drawn: there is no such folder, or it cannot be written to")
 
 
 def figure(width: float, height: float) -> Any:
