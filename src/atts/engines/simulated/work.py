@@ -193,7 +193,7 @@ class Typical(_Drawn):
     The number of turns is log-normal with mean `turns` and standard deviation `spread` of its logarithm, 80 % of whose
     variance lies between problems; at most `most`. Every chunk but the last has `chunk` tokens, the last any number up
     to that; a takeover has `takeover` on average. The logarithm of the perplexity is normal. `agreement` is the mean
-    share of a problem's chains that come to its commonest answer; problems differ in it, and chains in nothing.
+    share of a problem's chains that come to its commonest answer; problems differ in it.
     """
 
     count: int = 30
