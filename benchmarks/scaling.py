@@ -1,6 +1,6 @@
 """How time and memory grow with chains, and a schedule with samples and turns, on simulated engines.
 
-    python benchmarks/scaling.py [--most 100000] [--json]
+    python benchmarks/scaling.py [--most 100000] [--plot FILE] [--json]
 
 Chains are drawn from the typical distribution, an 8B draft on one H100 and a 32B target on two, 16 samples a problem.
 Every number of chains has a process of its own, so that its peak memory is its own. CPU seconds tell how much work it
@@ -8,7 +8,8 @@ is, whatever else the machine does.
 
 The second table is what waiting costs as samples and turns grow, for `lockstep` and `atts` (arXiv 2509.15148). `served`
 is request-seconds with an engine over request-seconds waiting for a slot or at a barrier. `engines` is the paper's
-T_c / (T_m + T_s): seconds in which the engines compute, over those in which they move memory or idle.
+T_c / (T_m + T_s): seconds in which the engines compute, over those in which they move memory or idle. `--plot` draws
+what is served, as a share of all request-seconds.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from atts.cli.plots import draw_intensity, refuse_if_undrawable
 from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.work import Typical
+from atts.errors import InputError
 from atts.evals.plan import Outcome, Plan, simulate
 from atts.pipeline.settings import SlotSettings
 
@@ -138,13 +142,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=CHAINS[-1], help="the most chains [100000]")
     parser.add_argument("--only", choices=("chains", "intensity"), help="one of the two tables")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the second table")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     options = parser.parse_args()
+    if options.plot and options.only == "chains":
+        parser.error("--plot draws the table of intensities, which --only chains leaves out")
+    try:
+        if options.plot:
+            refuse_if_undrawable(options.plot)
+    except InputError as error:
+        parser.error(str(error))
     if options.most < CHAINS[0]:
         parser.error(f"--most {options.most}: {CHAINS[0]} chains are the fewest that are measured")
     chains = list(measure_chains(options.most)) if options.only != "intensity" else []
     intensity = list(measure_intensity()) if options.only != "chains" else []
     found = verdict(chains) if chains else None
+    if options.plot:
+        draw_intensity(options.plot, intensity)
     if options.json:
         print(json.dumps({"chains": chains, "intensity": intensity, "verdict": found}, indent=2))
     else:

@@ -4,9 +4,10 @@
 
 `chains.jsonl` has one chain a line: `question`, `sample`, `answer` and `turns`, each [characters drafted, perplexity or
 null, characters taken over or null]; a run folder does as well. Lengths and decisions are those of the record, so that
-all schedules do the same work and only their order differs; a last chunk that nobody took over is not scored. One
-model alone writes as many tokens as stand in the recorded chains, and vote stop leaves chains unfinished whose answers
-can no longer change a majority: that is other work, and marked so.
+all schedules do the same work and only their order differs; a last chunk that nobody took over is not scored. All other
+methods write chains of the same length, in whole chunks, and call the target where the record's text is the target's;
+they write more or less of it twice, or ask differently. Vote stop leaves chains unfinished whose answers can no longer
+change a majority. That is other work, and marked so.
 
 `reference` is the paper's code: 16 requests to the draft and 4 to the target, scoring and takeovers alike, and the next
 problem begins when all samples of the last one have ended. `group barrier` is that barrier without the narrow slots.
@@ -30,17 +31,19 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from atts.cli.tables import show
 from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.server import Load
 from atts.errors import InputError
-from atts.evals.plan import STRATEGIES, Outcome, Plan, simulate
+from atts.evals.plan import Outcome, Plan, simulate
 from atts.evals.shapes import load_work
 from atts.pipeline.settings import SlotSettings
+from atts.pipeline.strategies import STRATEGIES
 from atts.types import Role
 
 LEAST_FASTER = 5.0
 MOST_ABOVE = 1.05
-ALONE = ("draft-only", "target-only")
+SAME_WORK = ("reference", "group barrier", "lockstep", "coin", "atts")
 VOTED = "vote stop"
 
 
@@ -51,10 +54,11 @@ def schedules(base: Plan) -> dict[str, Plan]:
         "reference": replace(base, slots=reference, one_by_one=True, one_queue=True),
         "group barrier": replace(base, one_by_one=True),
     }
-    order = [name for name in STRATEGIES if name != "atts" and name not in ALONE]
-    named |= {name: replace(base, strategy=name) for name in (*order, "atts")}
-    named[VOTED] = replace(base, vote_stop="exact")
-    return named | {name: replace(base, strategy=name) for name in ALONE}
+    strategies = [name for name in SAME_WORK if name in STRATEGIES]
+    named |= {name: replace(base, strategy=name) for name in strategies}
+    if base.work.answers:
+        named[VOTED] = replace(base, vote_stop="exact")
+    return named | {name: replace(base, strategy=name) for name in STRATEGIES if name not in strategies}
 
 
 def least_seconds(machine: Machine, load: Load) -> float:
@@ -92,11 +96,11 @@ def row_of(name: str, outcome: Outcome) -> dict[str, Any]:
     time = outcome.summary["time"]
     return {
         "strategy": name,
-        "same_work": name not in (*ALONE, VOTED),
+        "same_work": name in SAME_WORK,
         "makespan_s": outcome.makespan,
         "answer_s": time["answer_s"]["p50"],
         "chain_s": time["chain_s"]["p50"],
-        "busy": {role.value: load.busy / outcome.makespan for role, load in outcome.loads.items()},
+        "busy": {role.value: outcome.busy(role) for role in outcome.loads},
         "peak_kv_gb": {role.value: outcome.peak_bytes(role) / 1e9 for role in outcome.loads},
         "intensity": time["intensity"],
         "tokens": outcome.summary["tokens"]["draft"] + outcome.summary["tokens"]["target"],
@@ -115,7 +119,7 @@ def judge(rows: list[dict[str, Any]], bound: Mapping[str, float]) -> dict[str, A
 
 
 def table_of(rows: list[dict[str, Any]], title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("schedule", no_wrap=True)
     heads = (
         "makespan\ns",
@@ -167,7 +171,7 @@ def main() -> int:
         print(json.dumps(result, indent=2))
         return 0 if result["holds"] else 1
     console = Console()
-    console.print(table_of(rows, f"{work.problems} problems × {work.samples}, {options.draft} and {options.target}"))
+    show(table_of(rows, f"{work.problems} problems × {work.samples}, {options.draft} and {options.target}"))
     console.print("answer: median, from a problem's first chain to its last; KV: peak of open requests; * other work")
     console.print(
         f"least work: draft {bound['draft_s']:.0f} s, target {bound['target_s']:.0f} s; longest chain "

@@ -13,8 +13,9 @@ import pytest
 from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.work import ChainShape, Recorded, TurnShape, Typical
 from atts.errors import InputError
-from atts.evals.plan import STRATEGIES, Plan, simulate
+from atts.evals.plan import Plan, simulate
 from atts.pipeline.settings import ChainSettings, SlotSettings
+from atts.pipeline.strategies import STRATEGIES
 from atts.seeds import uniform
 from atts.types import Role
 
@@ -104,13 +105,74 @@ def test_the_rate_is_that_of_the_calibrator_and_the_takeovers_move_the_share() -
     assert shares[0] == 0
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_method_comes_to_the_text_and_the_answers_of_the_record(tmp_path: Path, strategy: str) -> None:
+    settings = ChainSettings(draft_tokens=300, target_tokens=300)  # no piece of the record is longer
+    one = plan(strategy=strategy, settings=settings)
+    ended = [line for line in journal_of(one, tmp_path / "journal.jsonl") if line["kind"] == "chain"]
+    assert all(line["status"] == "done" and line["answer"] == line["problem"] for line in ended)
+    turns = [turn for shapes in recorded().chains for shape in shapes for turn in shape.turns]
+    tokens = sum(turn.draft + (turn.takeover if turn.taken else 0) for turn in turns)
+    assert simulate(one).summary["tokens"]["kept"] == tokens
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_no_budget_of_tokens_cuts_a_chain(strategy: str) -> None:
+    work = Typical(count=1, samples=2, turns=90, spread=0.01, most=100)
+    summary = simulate(Plan(work, *MACHINES, strategy=strategy, rate=0.2)).summary
+    assert summary["chains"]["answered"] == 2
+    assert summary["tokens"]["kept"] > 2 * 32768
+
+
+def test_specreason_grades_every_step_and_writes_the_poor_ones_anew(tmp_path: Path) -> None:
+    one = Plan(Typical(count=6, samples=6), *MACHINES, strategy="specreason", rate=0.3)
+    work = one.own_work()
+    turns = [line for line in journal_of(one, tmp_path / "journal.jsonl") if line["kind"] == "turn"]
+    for turn in turns:
+        shape = work.shape(int(turn["problem"]), turn["sample"]).turns[turn["turn"]]
+        assert turn["scores"] == {"grade": 1.0 if shape.taken else 9.0}
+        assert turn["replaced"] == (turn["takeover"] is not None) == shape.taken
+        pieces = [piece for piece in (turn["draft"], turn["takeover"]) if piece is not None]
+        assert {piece["usage"]["completion"] for piece in pieces} == {shape.draft}
+        assert turn["scored"]["prompt"] > turn["draft"]["usage"]["prompt"] + shape.draft
+    assert sum(turn["replaced"] for turn in turns) / len(turns) == pytest.approx(0.3, abs=0.1)
+
+
+def test_speculative_thinking_peeks_behind_every_step_and_lets_the_target_begin_the_next(tmp_path: Path) -> None:
+    one = Plan(Typical(count=6, samples=6), *MACHINES, strategy="speculative-thinking", rate=0.3)
+    work = one.own_work()
+    turns = [line for line in journal_of(one, tmp_path / "journal.jsonl") if line["kind"] == "turn"]
+    assert any(turn["takeover"] for turn in turns)
+    for turn in turns:
+        steps = work.shape(int(turn["problem"]), turn["sample"]).turns
+        if turn["turn"] == len(steps) - 1:
+            assert turn["draft"]["finish"] == "end"
+            assert not turn["dropped"]
+            continue
+        after = steps[turn["turn"] + 1]
+        [peek] = turn["dropped"]
+        assert peek["usage"]["completion"] == min(20, after.draft)
+        assert (turn["takeover"] is not None) == after.taken
+        assert not after.taken or turn["takeover"]["usage"]["completion"] == min(20, after.draft)
+
+
+def test_atts_self_draws_again_what_it_rejects(tmp_path: Path) -> None:
+    one = Plan(Typical(count=12, samples=12), *MACHINES, strategy="atts-self", rate=0.3)
+    work = one.own_work()
+    turns = [line for line in journal_of(one, tmp_path / "journal.jsonl") if line["kind"] == "turn"]
+    for turn in turns:
+        shape = work.shape(int(turn["problem"]), turn["sample"]).turns[turn["turn"]]
+        assert turn["scores"]["perplexity"] == pytest.approx(shape.perplexity)
+        assert [piece["usage"]["completion"] for piece in turn["dropped"]] == [shape.draft] * (
+            3 if turn["decision"]["rejected"] else 0
+        )
+    assert sum(turn["decision"]["rejected"] for turn in turns) / len(turns) == pytest.approx(0.3, abs=0.03)
+
+
 @pytest.mark.parametrize("strategy", ["draft-only", "target-only"])
 def test_one_model_alone(strategy: str) -> None:
     outcome = simulate(plan(strategy=strategy))
     [role] = outcome.loads
-    turns = [turn for shapes in recorded().chains for shape in shapes for turn in shape.turns]
-    tokens = sum(turn.draft + (turn.takeover if turn.taken else 0) for turn in turns)
-    assert outcome.summary["tokens"]["kept"] == tokens
     assert outcome.gpu_hours == pytest.approx(outcome.makespan * (1 if role is Role.DRAFT else 2) / 3600)
 
 
@@ -144,8 +206,19 @@ def test_a_decided_vote_ends_a_problem_and_leaves_its_majority(tmp_path: Path) -
     assert simulate(stopped).makespan <= simulate(base).makespan
 
 
+def test_a_vote_among_typical_chains_is_decided_early() -> None:
+    base = Plan(Typical(count=6, samples=8), *MACHINES)
+    off, exact = (simulate(replace(base, vote_stop=stop)) for stop in ("off", "exact"))
+    assert off.summary["chains"]["answered"] == 48
+    assert off.summary["chains"]["cancelled"] == 0 < exact.summary["chains"]["cancelled"]
+    assert exact.makespan <= off.makespan
+
+
 def test_what_cannot_be_simulated_is_refused() -> None:
-    with pytest.raises(InputError, match=r"specreason.*cannot be simulated"):
-        simulate(plan(strategy="specreason"))
+    with pytest.raises(InputError, match=r"no-such.*cannot be simulated"):
+        simulate(plan(strategy="no-such"))
+    silent = Recorded([[ChainShape((TurnShape(9, 1.5, 9),))]], 1)
+    with pytest.raises(InputError, match="vote stop exact: these shapes have no answers"):
+        simulate(plan(work=silent, vote_stop="exact"))
     with pytest.raises(InputError, match="keeps all samples of a problem open"):
         simulate(plan(strategy="lockstep", slots=SlotSettings(chains=2)))

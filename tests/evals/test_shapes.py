@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,26 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     )
 
 
+def test_a_chunk_without_characters_loses_nothing_of_its_chain(tmp_path: Path) -> None:
+    empty = {"question": 1, "answer": "7", "turns": [[0, None, None], [500, 2, None], [0, 2, 0], [90, None, None]]}
+    machines = Machine.named("8b@h100"), Machine.named("32b@2xh100")
+    for fixed in (True, False):
+        work = load_work(write(tmp_path / "chains.jsonl", empty), fixed=fixed)
+        summary = simulate(Plan(work, *machines, rate=0.0)).summary
+        assert summary["chains"]["answered"] == 1
+        assert summary["tokens"]["draft"] == 1 + 182 + 1 + 33
+
+
+def test_pieces_of_a_run_are_cut_like_those_of_a_file(tmp_path: Path) -> None:
+    config = resolve(options={"problems": "own.jsonl", "samples": 2})
+    RunFolder.create(tmp_path / "run", config, [Problem(str(n), "?", "1") for n in range(2)])
+    machines = Machine.named("8b@h100"), Machine.named("32b@2xh100")
+    simulate(Plan(Typical(count=2, samples=2), *machines, rate=1.0), tmp_path / "run" / "journal.jsonl")
+    work = load_work(str(tmp_path / "run"), limit=50)
+    pieces = [(turn.draft, turn.takeover) for p in range(2) for s in range(2) for turn in work.shape(p, s).turns]
+    assert max(max(pair) for pair in pieces) == 50
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -72,6 +93,17 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
         ({"question": 1, "turns": [[10, 1.5]]}, "line 2: not a chain"),
         ("[]", "line 2: not a chain"),
         ({"question": [1], "turns": [[-5, 1.5, None]]}, "line 2: not a chain"),
+        ({"question": [1], "turns": [[10, None, None]]}, "a question is a text or a whole number"),
+        ({"question": True, "turns": [[10, None, None]]}, "a question is a text or a whole number"),
+        ({"question": 1, "answer": [1], "turns": [[10, None, None]]}, "an answer is a text, a number or null"),
+        ({"question": 1, "turns": [[math.inf, None, None]]}, "a length is at least 0, and a finite number"),
+        ({"question": 1, "turns": [[10**400, None, None]]}, "line 2: not a chain"),
+        ({"question": 1, "turns": [["10", None, None]]}, "a length is at least 0"),
+        ({"question": 1, "turns": [[10, None, False]]}, "a length is at least 0"),
+        ({"question": 1, "turns": [[10, True, None]]}, "a perplexity is at least 1"),
+        ({"question": 1, "turns": [[10, math.inf, None]]}, "a perplexity is at least 1, and a finite number"),
+        ({"question": 1, "turns": [[10, math.nan, None]]}, "a perplexity is at least 1, and a finite number"),
+        ("[" * 100_000, "line 2: not a chain"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: object, says: str) -> None:

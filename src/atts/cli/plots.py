@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,12 +114,46 @@ def draw_plan(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     save(page, path)
 
 
+def draw_intensity(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """How much of its requests' time a method spends with an engine as samples and turns grow: `benchmarks/scaling.py`.
+
+    The rest they wait, for a slot or at a barrier; with r for working over waiting it is r / (1 + r). The format
+    follows from the suffix. Raises InputError if matplotlib is missing or the file cannot be written.
+    """
+    page = figure(9, 3.5)
+    both = page.subplots(1, 2, sharey=True)
+    for axes, grows, label in zip(
+        both, ("samples", "turns"), ("samples a problem", "most turns of a chain"), strict=True
+    ):
+        for name in dict.fromkeys(row["strategy"] for row in rows):
+            own = [row for row in rows if (row["strategy"], row["grows"]) == (name, grows)]
+            shares = [100.0 if (r := row["served"]) is None else 100 * r / (1 + r) for row in own]
+            axes.plot([row["value"] for row in own], shares, marker="o", markersize=4, label=name)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel(label)
+        axes.grid(color="0.9")
+    both[0].set_ylim(0, 105)
+    both[0].set_ylabel("request time with an engine, %")
+    both[0].legend(frameon=False, fontsize="small", loc="lower left")
+    save(page, path)
+
+
 def save(page: Any, path: Path) -> None:
     """Write a figure in the format of the suffix. Raises InputError if that cannot be done."""
     try:
         page.savefig(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be drawn: {str(error)[:80]}") from error
+
+
+def refuse_if_undrawable(path: Path) -> None:
+    """Raise InputError if `save` could not write there: no matplotlib, no such format, no such folder."""
+    known = figure(1, 1).canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise InputError(f"{path}: cannot be drawn: give a suffix that is a format ({', '.join(sorted(known))})")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be drawn: there is no such folder, or it cannot be written to")
 
 
 def figure(width: float, height: float) -> Any:

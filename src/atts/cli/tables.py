@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+_WIDEST = 1000  # characters of a line
 
 
 def summary_table(summary: Mapping[str, Any], folder: str) -> Table:
@@ -42,6 +45,14 @@ def summary_table(summary: Mapping[str, Any], folder: str) -> Table:
         table.add_row("warning", escape(warning))
     table.add_row("folder", escape(folder))
     return table
+
+
+def show(table: Table) -> None:
+    """Print a table of figures as wide as it has to be: a terminal may break its lines, but no figure is cut short."""
+    console = Console()
+    needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def interval(estimate: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from atts.engines.simulated import SimulatedEngine
 from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.server import Load, Server
-from atts.engines.simulated.work import Alone, Work
+from atts.engines.simulated.work import Steps, Work
 from atts.errors import InputError
 from atts.evals.store import JournalWriter
 from atts.evals.summary import Tally
@@ -20,7 +20,8 @@ from atts.events import Event, TurnEnded
 from atts.pipeline.pool import Job, Pool
 from atts.pipeline.settings import ChainSettings, SlotSettings
 from atts.pipeline.stages import Stages
-from atts.pipeline.strategies import strategy_named
+from atts.pipeline.strategies import STRATEGIES, strategy_named
+from atts.pipeline.strategies.atts import Atts
 from atts.pipeline.strategies.base import Strategy
 from atts.pipeline.vote import Vote, VoteStop
 from atts.stats.calibrator import Calibrator
@@ -29,8 +30,11 @@ from atts.stats.settings import DEFAULT_RATE, CalibratorSettings
 from atts.types import Chain, Chunk, EngineInfo, Message, Role, Stage, Status
 from atts.virtual import run_virtually
 
-STRATEGIES = ("atts", "lockstep", "coin", "draft-only", "target-only")
-"""The methods that can be simulated: those whose requests a shape tells the length of."""
+ENDLESS: dict[str, dict[str, Any]] = {
+    "specreason": {"token_budget": 1_000_000},
+    "speculative-thinking": {"max_tokens": 1_000_000},
+}
+"""Options of methods whose chains have a budget of tokens: here the work says when a chain is over."""
 
 _OPENING = r"\boxed{"
 
@@ -39,7 +43,8 @@ _OPENING = r"\boxed{"
 class Plan:
     """A run that is thought of: the work, two machines, a method and its rate, and how much may happen at once.
 
-    The work has the seed, and says how many turns a chain has.
+    The work has the seed, and says how many turns a chain has. Where a method controls no rate, `rate` is how often the
+    target is assumed to be called.
 
     With `one_by_one` a problem begins only when all samples of the one before it have ended. With `one_queue` scoring
     and takeovers share the slots of the takeover, as both are the target's. Where shapes have answers, `vote_stop`
@@ -66,7 +71,37 @@ class Plan:
         """The strategy; raises `InputError` if it cannot be simulated."""
         if self.strategy not in STRATEGIES:
             raise InputError(f"strategy {self.strategy!r} cannot be simulated (these can: {', '.join(STRATEGIES)})")
-        return strategy_named(self.strategy)
+        return strategy_named(self.strategy, ENDLESS.get(self.strategy))
+
+    @property
+    def rated(self) -> bool:
+        """Whether the rate makes a difference to what the method decides."""
+        method = self.method()
+        return method.controlled or len(method.roles) > 1
+
+    def own_work(self) -> Work:
+        """The work as the method does it: in steps, where no takeover is written behind a chunk."""
+        method, settings = self.method(), self.settings
+        if isinstance(method, Atts):
+            return self.work
+        limits = {Role.DRAFT: settings.draft_tokens, Role.TARGET: settings.target_tokens}
+        return Steps(
+            self.work,
+            min(limits[role] for role in method.roles),
+            self.rate,
+            behind=settings.on_reject == "continue",
+            redraws=getattr(method, "redraws", 0),
+        )
+
+    def refuse_if_impossible(self) -> None:
+        """Raise `InputError` if the plan cannot be simulated, or not as it is meant."""
+        if self.method().together and self.slots.chains < self.work.samples:
+            raise InputError(
+                f"chains = {self.slots.chains}: strategy {self.strategy} keeps all samples of a problem open, "
+                f"here {self.work.samples}"
+            )
+        if self.vote_stop != "off" and not self.work.answers:
+            raise InputError(f"vote stop {self.vote_stop}: these shapes have no answers, so that nothing is voted on")
 
 
 @dataclass(frozen=True)
@@ -86,6 +121,12 @@ class Outcome:
         return wall
 
     @property
+    def tokens_a_second(self) -> float:
+        """Tokens kept over time."""
+        kept: int = self.summary["tokens"]["kept"]
+        return kept / (self.makespan or 1.0)  # all may fail in no time
+
+    @property
     def gpu_hours(self) -> float:
         """Hours of all GPUs that are held for the run, busy or not."""
         return self.makespan * sum(machine.gpus for machine in self.plan.machines().values()) / 3600
@@ -101,7 +142,13 @@ class Outcome:
             (load.read + load.written) * machines[role].token_s + load.pairs * machines[role].attention_s
             for role, load in self.loads.items()
         )
-        return computing / (self.makespan * len(self.loads) - computing)
+        other = self.makespan * len(self.loads) - computing
+        return computing / other if other else 0.0
+
+    def busy(self, role: Role) -> float | None:
+        """The share of the time in which a server was at work; None where the method has none of that role."""
+        load = self.loads.get(role)
+        return None if load is None else load.busy / (self.makespan or 1.0)
 
     def peak_bytes(self, role: Role) -> float:
         """The most memory that keys and values of open requests took."""
@@ -133,15 +180,12 @@ class _Simulation:
     def __init__(self, plan: Plan, writer: JournalWriter | None) -> None:
         self.plan = plan
         self.writer = writer
+        plan.refuse_if_impossible()
         self._strategy = plan.method()
-        self._work = plan.work
-        if len(self._strategy.roles) == 1:
-            settings = plan.settings
-            limit = settings.draft_tokens if Role.DRAFT in self._strategy.roles else settings.target_tokens
-            self._work = Alone(plan.work, limit, plan.rate if settings.on_reject == "continue" else 0.0)
+        self._work = plan.own_work()
         self._servers = {role: Server(machine) for role, machine in plan.machines().items()}
         self._engines = {role: SimulatedEngine(role, server, self._work) for role, server in self._servers.items()}
-        self._calibrator = _calibrator(plan, self._strategy)
+        self._calibrator = _calibrator(plan, self._strategy, self._work)
         numbers = [str(number) for number in range(self._work.problems)]
         self._tally = Tally(numbers, self._work.samples, stop=plan.vote_stop)
         self._vote = Vote(self._work.samples, plan.vote_stop)
@@ -231,10 +275,10 @@ class Recall(RateCalibrator):
         return 0.5
 
 
-def _calibrator(plan: Plan, strategy: Strategy) -> Calibrator:
-    if plan.work.fixed:
-        return Recall(CalibratorSettings(rate=plan.rate, samples=plan.work.samples), plan.work)
-    settings = CalibratorSettings(rate=plan.rate, samples=plan.work.samples)
+def _calibrator(plan: Plan, strategy: Strategy, work: Work) -> Calibrator:
+    settings = CalibratorSettings(rate=plan.rate, samples=work.samples)
+    if work.fixed:
+        return Recall(settings, work)
     return make_calibrator(replace(settings, name=strategy.calibrator or settings.name))
 
 

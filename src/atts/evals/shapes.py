@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from math import exp
+from math import ceil, exp, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def load_work(
 
     A line has `question`, `sample`, `answer` and `turns`, each `[characters drafted, perplexity or null, characters
     taken over or null]`. `problems` and `samples` limit what is recorded, and say how much of `typical` is wanted;
-    `limit` is the most tokens of a piece. With `fixed` the decisions are the record's too.
+    `limit` is the most tokens of a piece, longer ones being cut. With `fixed` the decisions are the record's too.
     Raises `InputError` if there is nothing of that name, or it holds no chains.
     """
     if shapes == "typical":
@@ -44,7 +44,7 @@ def load_work(
             count=problems or 30, samples=samples or 16, chunk=limit, takeover=round(0.88 * limit), seed=seed
         )
     path = Path(shapes)
-    chains = _of_run(path) if path.is_dir() else _of_file(path, limit)
+    chains = _of_run(path, limit) if path.is_dir() else _of_file(path, limit)
     if not chains:
         raise InputError(f"{shapes}: no chains there")
     wanted = list(chains.values())[:problems]
@@ -75,20 +75,20 @@ def _shape(raw: _RawChain, key: tuple[int, int], spare: Sequence[int], seed: int
     )
 
 
-def _of_run(path: Path) -> dict[Any, list[_RawChain]]:
+def _of_run(path: Path, limit: int) -> dict[Any, list[_RawChain]]:
     chains: dict[Any, list[_RawChain]] = defaultdict(list)
     for chain, turns in RunFolder.open(path).histories():
         if turns:
-            chains[chain.problem].append(([_raw(turn) for turn in turns], chain.answer))
+            chains[chain.problem].append(([_raw(turn, limit) for turn in turns], chain.answer))
     return chains
 
 
-def _raw(turn: Turn) -> _RawTurn:
+def _raw(turn: Turn, limit: int) -> _RawTurn:
     if turn.draft is None:  # the target alone: what it wrote is what the draft would have to write
-        return sum(piece.usage.completion for piece in turn.kept), None, None
+        return min(limit, sum(piece.usage.completion for piece in turn.kept)), None, None
     score = turn.scores.get("log_perplexity")
-    taken = turn.takeover.usage.completion if turn.takeover else None
-    return turn.draft.usage.completion, None if score is None else exp(score), taken
+    taken = min(limit, turn.takeover.usage.completion) if turn.takeover else None
+    return min(limit, turn.draft.usage.completion), None if score is None else exp(score), taken
 
 
 def _of_file(path: Path, limit: int) -> dict[Any, list[_RawChain]]:
@@ -106,25 +106,37 @@ def _of_file(path: Path, limit: int) -> dict[Any, list[_RawChain]]:
     return chains
 
 
-def _parse(line: str, where: str, limit: int) -> tuple[Any, _RawChain]:
+def _parse(line: str, where: str, limit: int) -> tuple[str | int, _RawChain]:
     try:
         row: Mapping[str, Any] = json.loads(line)
         turns = [
-            (_tokens(drafted, limit), perplexity, None if taken is None else _tokens(taken, limit))
+            (_tokens(drafted, limit), _perplexity(perplexity), None if taken is None else _tokens(taken, limit))
             for drafted, perplexity, taken in row["turns"]
         ]
-        if not turns or any(perplexity is not None and not perplexity >= 1 for _, perplexity, _ in turns):
-            raise ValueError("a chain has turns, and a perplexity is at least 1")
-        if any(drafted < 0 or (taken or 0) < 0 for drafted, _, taken in turns):
-            raise ValueError("a length is at least 0")
-        answer = row.get("answer")
-        return row["question"], (turns, None if answer in (None, "invalid") else str(answer))
-    except (ValueError, KeyError, TypeError) as error:
+        if not turns:
+            raise ValueError("a chain has turns")
+        question, answer = row["question"], row.get("answer")
+        if isinstance(question, bool) or not isinstance(question, str | int):
+            raise ValueError("a question is a text or a whole number")
+        if not isinstance(answer, str | int | float | None):
+            raise ValueError("an answer is a text, a number or null")
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{where}: not a chain ({str(error) or type(error).__name__}); it has question, answer and "
             "turns of [characters drafted, perplexity or null, characters taken over or null]"
         ) from error
+    return question, (turns, None if answer in (None, "invalid") else str(answer))
 
 
-def _tokens(characters: int, limit: int) -> int:
-    return min(limit, -int(-characters // CHARACTERS))
+def _tokens(characters: object, limit: int) -> int:
+    return min(limit, ceil(_number(characters, "a length", at_least=0) / CHARACTERS))
+
+
+def _perplexity(value: object) -> float | None:
+    return None if value is None else _number(value, "a perplexity", at_least=1)
+
+
+def _number(value: object, what: str, at_least: int) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (isfinite(value) and value >= at_least):
+        raise ValueError(f"{what} is at least {at_least}, and a finite number")
+    return float(value)

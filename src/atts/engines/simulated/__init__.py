@@ -1,23 +1,30 @@
 """An engine without a model: recorded or drawn chains on a simulated model server, in the time of the event loop.
 
 On a virtual clock (`atts.virtual`) a schedule of hours takes seconds. Token ids carry what the engine has to know: a
-prompt and every piece end with a mark that names problem, sample, turn and author; all other tokens are 0.
+prompt and every piece end with a mark that names problem, sample, turn and author; all other tokens are 0. Where the
+work says that a piece tells of itself, its text holds the mark and the length, so that a chat about it can be rendered,
+and begins with a doubt if the target is to be called; and its log-probabilities are those of its perplexity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from math import log
 from typing import NamedTuple
 
 from atts.engines.simulated.server import Request, Server
-from atts.engines.simulated.work import Work
+from atts.engines.simulated.work import Passage, Place, Work
 from atts.errors import EngineError, InputError, ScoreError
 from atts.types import EngineInfo, Finish, Generation, Message, Role, Sampling, Scoring, TokenIds, Usage
 
 _PROMPT, _DRAFT, _TARGET = 1, 2, 3
 _KIND = {Role.DRAFT: _DRAFT, Role.TARGET: _TARGET}
 _BITS = 12  # of a sample, and of a turn
+_QUESTION = 80  # tokens of a question about a chain, and of the opening of the reply
+_POOR, _GOOD = 1 << 2, 9 << 2  # the tokens of two grades; as kind 0, they are no marks
+_DOUBT = "wait "
+_TOLD = re.compile("\x1e(\\d+) (\\d+)\x1f")  # mark and tokens, between signs that no answer has
 
 
 class Mark(NamedTuple):
@@ -59,19 +66,27 @@ class SimulatedEngine:
         return EngineInfo("simulated", machine.name, "simulated", machine.capacity)
 
     async def render(self, messages: Sequence[Message]) -> list[int]:
-        """The prompt of the problem whose number is the last message."""
-        number = messages[-1].content if messages else ""
+        """The prompt of the problem whose number is the first message.
+
+        If more follow, they are the text of a chain and a question about its last piece, whose mark then comes last.
+        """
+        number = messages[0].content if messages else ""
         if not (number.isdecimal() and int(number) < self.work.problems):
             raise InputError(f"problem {number!r}: simulated engines know problems 0 to {self.work.problems - 1}")
-        return [0] * (self.work.prompt - 1) + [Mark(int(number), 0, 0, _PROMPT).token()]
+        ids = [0] * (self.work.prompt - 1) + [Mark(int(number), 0, 0, _PROMPT).token()]
+        if len(messages) > 1:
+            for mark, count in _TOLD.findall(messages[1].content):
+                ids += [0] * (int(count) - 1) + [int(mark)]
+            ids += [0] * (_QUESTION - 1) + ids[-1:]
+        return ids
 
     async def tokenize(self, text: str) -> list[int]:
         """Nothing: no text has a meaning here."""
         return []
 
     async def detokenize(self, ids: TokenIds) -> str:
-        """Nothing."""
-        return ""
+        """The grades among the ids as digits; nothing else has a text."""
+        return "".join(str(token >> 2) for token in ids if token in (_POOR, _GOOD))
 
     async def generate(
         self,
@@ -83,12 +98,12 @@ class SimulatedEngine:
         seed: int | None = None,
     ) -> Generation:
         """Write the work's piece for the chain and turn that prefix and seed tell of."""
-        problem, sample, turn = self._whose(Mark.of(prefix[-1]), seed)
-        length, ends, answer = self.work.piece(problem, sample, turn, self.role)
-        count = min(length, max_tokens)
-        end = Mark(problem, sample, turn, _KIND[self.role]).token()
+        place = self._place(prefix, max_tokens, seed)
+        passage = self.work.passage(place, self.role)
+        count = passage.tokens
+        end = Mark(place.problem, place.sample, passage.turn, _KIND[self.role]).token()
         request = Request(
-            key=(problem, sample),
+            key=(place.problem, place.sample),
             prompt=self.work.prompt,
             context=len(prefix),
             base=len(prefix),
@@ -97,11 +112,13 @@ class SimulatedEngine:
             end=end,
         )
         await self.server.serve(request)
+        told = passage.told
         return Generation(
             ids=(0,) * (count - 1) + (end,) if count else (),
-            text="" if answer is None else rf"\boxed{{{answer}}}",
-            finish=Finish.END if ends and count == length else Finish.LENGTH,
+            text="".join(_text(passage, end, stop)),
+            finish=Finish.LENGTH if passage.finish is Finish.STOP and not stop else passage.finish,
             usage=Usage(prompt=len(prefix), cached=request.cached, completion=count),
+            log_probabilities=None if told is None else (-log(told.perplexity),) * count,
         )
 
     async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
@@ -124,25 +141,53 @@ class SimulatedEngine:
         return Scoring((-log(perplexity),) * len(continuation), Usage(prompt=whole, cached=request.cached))
 
     async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
-        """Not simulated: raises `EngineError`."""
-        raise EngineError("simulated engines know no next tokens, so methods that ask for them cannot be simulated")
+        """The grade of the piece that a rendered question is about; poor where the target is to be called for it."""
+        mark = Mark.of(prefix[-1])
+        chain = mark.problem, mark.sample
+        graded = len(prefix) - _QUESTION - 1  # where that piece ends
+        # The chat begins as the chain does, so that what stands of it is in the cache; the question is kept for nobody.
+        request = Request(
+            key=chain,
+            prompt=self.work.prompt,
+            context=len(prefix),
+            base=next((place for place in range(graded, 0, -1) if prefix[place - 1]), 0),
+            write=1,
+            token=prefix.__getitem__,
+            end=prefix[-1],
+            passing=_QUESTION + 1,
+        )
+        await self.server.serve(request)
+        called = self.work.shape(*chain).turns[mark.turn].taken
+        return [(_POOR if called else _GOOD, 0.0)][:top]
 
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _whose(self, last: Mark, seed: int | None) -> tuple[int, int, int]:
-        """Problem, sample and turn of a request to write behind that mark."""
+    def _place(self, prefix: TokenIds, most: int, seed: int | None) -> Place:
+        """Where a request writes that comes behind this prefix."""
+        last = Mark.of(prefix[-1])
+        stands = len(prefix) - self.work.prompt
         if last.kind == _PROMPT:
             sample = None if seed is None else self.work.sample_of(last.problem, seed)
             if sample is None:
                 raise EngineError(
                     f"a request for problem {last.problem} has a seed that belongs to none of its samples"
                 )
-            return last.problem, sample, 0
+            return Place(last.problem, sample, 0, stands, most)
         takes_over = self.role is Role.TARGET and last.kind == _DRAFT and seed is not None
         if takes_over and self.work.is_takeover(last.problem, last.sample, last.turn, seed or 0):
-            return last.problem, last.sample, last.turn
-        return last.problem, last.sample, last.turn + 1
+            return Place(last.problem, last.sample, last.turn, stands, most, behind=True)
+        return Place(last.problem, last.sample, last.turn + 1, stands, most)
+
+
+def _text(passage: Passage, mark: int, stop: Sequence[str]) -> Iterator[str]:
+    if passage.told is not None:
+        yield _DOUBT if passage.told.taken else ""
+        yield f"\x1e{mark} {passage.tokens}\x1f"
+    if passage.answer is not None:
+        yield rf"\boxed{{{passage.answer}}}"
+    if passage.finish is Finish.STOP:
+        yield from stop[:1]
 
 
 def _at(prefix: TokenIds, continuation: TokenIds) -> Callable[[int], int]:

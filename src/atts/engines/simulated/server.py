@@ -24,8 +24,8 @@ _ROUNDING = 1e-6  # steps: an arrival at the very end of a step is there when th
 class Request:
     """So many tokens to read (`context`), of which the first `prompt` are the problem's, and so many to write.
 
-    `token` tells the context's token at a place; `end` is the last token when all is written. `cached` comes out: how
-    many tokens of the context the server had.
+    `token` tells the context's token at a place; `end` is the last token when all is written, less the `passing` last
+    tokens, which nobody will send again. `cached` comes out: how many tokens of the context the server had.
     """
 
     key: Key
@@ -35,6 +35,7 @@ class Request:
     write: int
     token: Callable[[int], int]
     end: int
+    passing: int = 0
     cached: int = 0
     left: int = 0  # to read still
     read: int = 0  # context and what was written before it was preempted
@@ -188,7 +189,7 @@ class Server:
 
     def _finish(self, request: Request) -> None:
         problem, _ = request.key
-        self.cache.put(request.key, request.context + request.write, request.end, request.base)
+        self.cache.put(request.key, request.context + request.write - request.passing, request.end, request.base)
         if not self.cache.has((problem, PROMPT)):
             self.cache.put((problem, PROMPT), request.prompt, 0, request.prompt)
         if request.done is not None and not request.done.done():

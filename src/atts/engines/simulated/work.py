@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import exp, log
+from itertools import accumulate
+from math import exp, floor, log
 from statistics import NormalDist
 from typing import NamedTuple
 
 from atts.seeds import derive, uniform
-from atts.types import Role, Stage
+from atts.types import Finish, Role, Stage
 
 _KEPT = 4096  # shapes that are remembered
+_MOST_STEPS = 4096  # that a mark can tell apart
+_RIVALS = 5  # answers of typical chains beside the commonest one
 
 
 class TurnShape(NamedTuple):
@@ -33,6 +37,35 @@ class ChainShape(NamedTuple):
 
     turns: tuple[TurnShape, ...]
     answer: str | None = None
+
+
+class Place(NamedTuple):
+    """Where a model is to write: in which turn of which chain, behind how many tokens of it, and how many at most.
+
+    `behind` says that the draft's chunk of this turn stands, so that a takeover goes on from there.
+    """
+
+    problem: int
+    sample: int
+    turn: int
+    stands: int
+    most: int
+    behind: bool = False
+
+
+class Passage(NamedTuple):
+    """What a model writes at a place.
+
+    `turn` is the one that it belongs to. `finish` is `STOP` where it is whole and the text goes on, `LENGTH` where it
+    is cut. `told` is the shape of that turn if the passage itself tells of it, by its text and its log-probabilities,
+    for methods that look at either.
+    """
+
+    turn: int
+    tokens: int
+    finish: Finish
+    answer: str | None = None
+    told: TurnShape | None = None
 
 
 class Work(ABC):
@@ -61,17 +94,25 @@ class Work(ABC):
     def shape(self, problem: int, sample: int) -> ChainShape:
         """What that chain is like; the same whenever it is asked."""
 
-    def piece(self, problem: int, sample: int, turn: int, author: Role) -> tuple[int, bool, str | None]:
-        """Tokens that the author writes in that turn, whether the text ends there, and the answer that it gives."""
-        turns, answer = self.shape(problem, sample)
-        if turn >= len(turns):
-            return 0, True, None
-        shape = turns[turn]
-        ends = turn == len(turns) - 1
-        if author is Role.TARGET:
-            return shape.takeover, ends, answer if ends else None
-        ends = ends and not (self.fixed and shape.taken)
-        return shape.draft, ends, answer if ends else None
+    @property
+    @abstractmethod
+    def answers(self) -> bool:
+        """Whether chains come to answers."""
+
+    def passage(self, place: Place, author: Role) -> Passage:
+        """What the author writes at that place."""
+        turns, answer = self.shape(place.problem, place.sample)
+        if place.turn >= len(turns):
+            return Passage(place.turn, 0, Finish.END)
+        shape = turns[place.turn]
+        target = author is Role.TARGET
+        tokens = shape.takeover if target else shape.draft
+        if place.turn == len(turns) - 1 and (target or not (self.fixed and shape.taken)):
+            return Passage(place.turn, min(tokens, place.most), Finish.END, answer)
+        # What stands alone in its turn tells of it by its last token, so it has one.
+        tokens = max(0 if place.behind else 1, tokens)
+        finish = Finish.STOP if tokens <= place.most else Finish.LENGTH
+        return Passage(place.turn, min(tokens, place.most), finish)
 
     def sample_of(self, problem: int, seed: int) -> int | None:
         """The sample whose first request has this seed; None if none has."""
@@ -85,10 +126,33 @@ class Work(ABC):
         return _first_seeds(self.seed, problem, self.samples)
 
 
+class _Drawn(Work):
+    """Chains that are worked out when they are asked for; the latest are remembered."""
+
+    _shapes: dict[tuple[int, int], ChainShape]
+
+    def shape(self, problem: int, sample: int) -> ChainShape:
+        """The same whenever it is asked for, and whatever else is."""
+        key = problem, sample
+        if key not in self._shapes:
+            if len(self._shapes) >= _KEPT:
+                self._shapes.pop(next(iter(self._shapes)))
+            self._shapes[key] = self._draw(problem, sample)
+        return self._shapes[key]
+
+    @abstractmethod
+    def _draw(self, problem: int, sample: int) -> ChainShape: ...
+
+
 @lru_cache(maxsize=256)
-def _first_seeds(seed: int, problem: int, samples: int) -> Mapping[int, int]:
-    stages = (Stage.DRAFT.value, Stage.TAKEOVER.value)
-    return {derive(seed, str(problem), sample, 0, stage): sample for sample in range(samples) for stage in stages}
+def _first_seeds(seed: int, problem: int, samples: int, redraws: int = 0) -> Mapping[int, int]:
+    purposes = [(Stage.DRAFT.value,), (Stage.TAKEOVER.value,)]
+    again = [(Stage.DRAFT.value, f"redraw {number}") for number in range(redraws)]
+    return {
+        derive(seed, str(problem), sample, 0, *purpose): sample
+        for sample in range(samples)
+        for purpose in (*purposes, *again)
+    }
 
 
 @dataclass
@@ -111,6 +175,11 @@ class Recorded(Work):
         """Those of the longest chain."""
         return max(len(chain.turns) for problem in self.chains for chain in problem)
 
+    @property
+    def answers(self) -> bool:
+        """Whether any chain was recorded with an answer."""
+        return any(chain.answer is not None for problem in self.chains for chain in problem)
+
     def shape(self, problem: int, sample: int) -> ChainShape:
         """As it was recorded; beyond the recorded samples they repeat."""
         recorded = self.chains[problem]
@@ -118,12 +187,13 @@ class Recorded(Work):
 
 
 @dataclass
-class Typical(Work):
+class Typical(_Drawn):
     """Chains drawn from a distribution whose defaults resemble the paper's public run on MATH500.
 
     The number of turns is log-normal with mean `turns` and standard deviation `spread` of its logarithm, 80 % of whose
     variance lies between problems; at most `most`. Every chunk but the last has `chunk` tokens, the last any number up
-    to that; a takeover has `takeover` on average. The logarithm of the perplexity is normal.
+    to that; a takeover has `takeover` on average. The logarithm of the perplexity is normal. `agreement` is the mean
+    share of a problem's chains that come to its commonest answer; problems differ in it.
     """
 
     count: int = 30
@@ -137,7 +207,8 @@ class Typical(Work):
     fixed: bool = False
     seed: int = 0
     log_perplexity: tuple[float, float] = (0.47, 0.22)
-    _shapes: dict[tuple[int, int], ChainShape] = field(default_factory=dict, repr=False)
+    agreement: float = 0.82
+    _shapes: dict[tuple[int, int], ChainShape] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def problems(self) -> int:
@@ -149,14 +220,10 @@ class Typical(Work):
         """`most`."""
         return self.most
 
-    def shape(self, problem: int, sample: int) -> ChainShape:
-        """Drawn from seeds of its own, so that it is the same whatever else is drawn."""
-        key = problem, sample
-        if key not in self._shapes:
-            if len(self._shapes) >= _KEPT:
-                self._shapes.pop(next(iter(self._shapes)))
-            self._shapes[key] = self._draw(problem, sample)
-        return self._shapes[key]
+    @property
+    def answers(self) -> bool:
+        """Every chain has an answer."""
+        return True
 
     def _draw(self, problem: int, sample: int) -> ChainShape:
         normal = NormalDist().inv_cdf
@@ -164,7 +231,14 @@ class Typical(Work):
         within = normal(uniform(self.seed, "turns", problem, sample)) * 0.2**0.5
         mean = log(self.turns) - self.spread**2 / 2
         count = min(self.most, max(1, round(exp(mean + self.spread * (between + within)))))
-        return ChainShape(tuple(self._turn(problem, sample, turn, turn == count - 1) for turn in range(count)))
+        turns = tuple(self._turn(problem, sample, turn, turn == count - 1) for turn in range(count))
+        return ChainShape(turns, self._answer(problem, sample))
+
+    def _answer(self, problem: int, sample: int) -> str:
+        """0 is the commonest."""
+        share = uniform(self.seed, "agreement", problem) ** (1 / self.agreement - 1)
+        draw = uniform(self.seed, "answer", problem, sample)
+        return "0" if draw < share else str(1 + floor(_RIVALS * (draw - share) / (1 - share)))
 
     def _turn(self, problem: int, sample: int, turn: int, last: bool) -> TurnShape:
         length, strange, longer = (
@@ -179,18 +253,26 @@ class Typical(Work):
 
 
 @dataclass
-class Alone(Work):
-    """The chains of another work as one model writes them: as many tokens as stand there, in chunks of `chunk`.
+class Steps(_Drawn):
+    """The chains of another work for methods whose target writes no takeover behind a chunk.
 
-    Where the other's decisions are not fixed, `rate` is the share of its takeovers that stand in its chains.
+    As many tokens as would stand in the other's chains, in steps of `chunk` and a last one that is shorter. A step is
+    as long whoever writes it, and goes on where somebody began it. Where the other's decisions are fixed, the target is
+    called for a step (`taken`) whose middle it wrote in the record; otherwise for a share `rate` of all steps, drawn by
+    lot. `behind` says whether takeovers of the other stand behind chunks or in their place. A first step may be drawn
+    `redraws` times more.
     """
 
     other: Work
     chunk: int = 500
     rate: float = 0.0
+    behind: bool = True
+    redraws: int = 0
+    _shapes: dict[tuple[int, int], ChainShape] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.samples, self.prompt, self.seed = self.other.samples, self.other.prompt, self.other.seed
+        self.fixed = self.other.fixed
 
     @property
     def problems(self) -> int:
@@ -199,18 +281,46 @@ class Alone(Work):
 
     @property
     def most_turns(self) -> int:
-        """Chunks of the longest chain there can be: a turn of the other has two pieces."""
-        return 2 * self.other.most_turns
+        """As good as no limit: a chain ends with its last step."""
+        return _MOST_STEPS
 
-    def shape(self, problem: int, sample: int) -> ChainShape:
-        """The same length in whole chunks and a last one that is shorter."""
+    @property
+    def answers(self) -> bool:
+        """As the other's."""
+        return self.other.answers
+
+    def passage(self, place: Place, author: Role) -> Passage:
+        """Up to the end of the step that the place lies in."""
+        turns, answer = self.shape(place.problem, place.sample)
+        step = min(place.stands // self.chunk, len(turns) - 1)
+        left = sum(turn.draft for turn in turns[: step + 1]) - place.stands
+        tokens = max(0, min(left, place.most))
+        finish = Finish.LENGTH if tokens < left else Finish.END if step == len(turns) - 1 else Finish.STOP
+        return Passage(step, tokens, finish, answer if finish is Finish.END else None, turns[step])
+
+    def _draw(self, problem: int, sample: int) -> ChainShape:
         turns, answer = self.other.shape(problem, sample)
-        total = sum(turn.draft for turn in turns)
-        if self.other.fixed:
-            total += sum(turn.takeover for turn in turns if turn.taken)
-        else:  # a last chunk ends the text, so that nobody takes over
-            total += round(self.rate * sum(turn.takeover for turn in turns[:-1]))
-        sizes = [self.chunk] * (total // self.chunk)
-        if total % self.chunk or not sizes:
-            sizes.append(total % self.chunk)
-        return ChainShape(tuple(TurnShape(size, 1.0, size) for size in sizes), answer)
+        stretches = list(self._stretches(turns))
+        ends = list(accumulate(stretch.draft for stretch in stretches))
+        total = max(1, ends[-1])
+        steps = []
+        for number, start in enumerate(range(0, total, self.chunk)):
+            size = min(self.chunk, total - start)
+            within = stretches[min(bisect_right(ends, start + size // 2), len(ends) - 1)]
+            called = within.taken if self.fixed else uniform(self.seed, "grade", problem, sample, number) < self.rate
+            steps.append(TurnShape(size, within.perplexity, size, called))
+        return ChainShape(tuple(steps), answer)
+
+    def _stretches(self, turns: Sequence[TurnShape]) -> Iterator[TurnShape]:
+        """What stands in the other's chain, one author after the other: tokens, perplexity, and whose."""
+        for number, turn in enumerate(turns):
+            taken = self.fixed and turn.taken
+            if self.behind or not taken:
+                yield TurnShape(turn.draft, turn.perplexity, 0)
+            if taken:
+                yield TurnShape(turn.takeover, turn.perplexity, 0, taken=True)
+            elif not self.fixed and self.behind and number < len(turns) - 1:  # nobody takes over behind a last chunk
+                yield TurnShape(round(self.rate * turn.takeover), turn.perplexity, 0)
+
+    def _first_seeds(self, problem: int) -> Mapping[int, int]:
+        return _first_seeds(self.seed, problem, self.samples, self.redraws)
