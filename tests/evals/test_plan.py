@@ -163,9 +163,9 @@ def test_atts_self_draws_again_what_it_rejects(tmp_path: Path) -> None:
     for turn in turns:
         shape = work.shape(int(turn["problem"]), turn["sample"]).turns[turn["turn"]]
         assert turn["scores"]["perplexity"] == pytest.approx(shape.perplexity)
-        assert [piece["usage"]["completion"] for piece in turn["dropped"]] == [shape.draft] * (
-            3 if turn["decision"]["rejected"] else 0
-        )
+        lengths = [piece["usage"]["completion"] for piece in turn["dropped"]]
+        assert set(lengths) <= {shape.draft}
+        assert (1 <= len(lengths) <= 3) if turn["decision"]["rejected"] else not lengths
     assert sum(turn["decision"]["rejected"] for turn in turns) / len(turns) == pytest.approx(0.3, abs=0.03)
 
 

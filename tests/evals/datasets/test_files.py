@@ -173,7 +173,8 @@ def test_how_many_rows_were_skipped_is_told(tmp_path: Path) -> None:
         ("nothing", {}, "no data set named 'nothing'; there are: bundled, math500"),
         ("missing.jsonl", {}, "no file missing.jsonl"),
         ("bundled", {"split": "dev"}, "bundled has no split 'dev'; there are: test, calibration, train"),
-        ("bundled", {"subset": "reference"}, "bundled has no subset 'reference'; there are: none"),
+        ("bundled", {"subset": "reference"}, "bundled has no subset 'reference'; there are: easy, hard"),
+        ("p.jsonl", {"subset": "hard"}, "p.jsonl has no subset 'hard'; there are: none"),
         ("gsm8k", {"subset": "reference"}, "gsm8k has no subset 'reference'"),
         ("bundled", {"n": 0}, "must be at least 1"),
     ],
@@ -193,3 +194,10 @@ def test_the_bundled_family_is_the_default_kind() -> None:
     assert len(load("bundled")) == 20
     assert load("bundled", n=5, seed=1) != problems
     assert label("bundled") == "bundled"
+
+
+@pytest.mark.parametrize(("subset", "lengths"), [("easy", {3, 4}), ("hard", {7, 8}), (None, {4, 5, 6})])
+def test_bundled_problems_of_each_difficulty(subset: str | None, lengths: set[int]) -> None:
+    problems = load("bundled", n=40, subset=subset)
+    assert {problem.question.count(". ") - 1 for problem in problems} == lengths
+    assert (subset or "bundled") in label("bundled", subset=subset)

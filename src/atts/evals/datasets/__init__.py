@@ -12,7 +12,7 @@ from typing import cast
 from atts.errors import InputError
 from atts.evals.datasets import hub
 from atts.evals.datasets.files import Columns, read
-from atts.evals.datasets.sources import BUNDLED, LOCAL, SOURCES, Source, Subset
+from atts.evals.datasets.sources import BUNDLED, DIFFICULTIES, LOCAL, SOURCES, Source, Subset
 from atts.evals.tables import SUFFIXES
 from atts.types import Problem
 
@@ -46,7 +46,8 @@ def load(
 ) -> list[Problem]:
     """The first `n` problems (all by default; of the bundled family 20) of a data set or file, in a fixed order.
 
-    `subset="reference"` is the selection of the paper's implementation. `seed` orders the options of multiple-choice
+    `subset="reference"` is the selection of the paper's implementation; of the bundled family there are easy and hard
+    problems. `seed` orders the options of multiple-choice
     questions and draws the bundled family. `columns` maps the columns of a file, whose bad rows raise unless
     `skip_bad`; `told` hears how many were skipped. `operations` is the bundled family's length of a problem.
     `revision` replaces the pinned one of the hub.
@@ -58,12 +59,12 @@ def load(
     source = describe(name)
     split = _split(name, source, split)
     if source is BUNDLED:
-        problems = _bundled(split, n or 20, seed, operations)
+        problems = _bundled(split, n or 20, seed, operations if subset is None else _difficulty(subset))
     elif source is LOCAL:
         problems = read(Path(name), columns or Columns(), skip_bad=skip_bad, told=told)
     else:
         problems = hub.problems(name, split, source.parts[split], revision=revision, seed=seed)
-    if subset:
+    if subset and source is not BUNDLED:
         problems = [problems[index] for index in _subset(name, split, subset).pick(len(problems))]
     if not problems:
         raise InputError(f"{name} holds no problems")
@@ -75,7 +76,10 @@ def label(name: str, *, split: str | None = None, subset: str | None = None) -> 
     source = describe(name)
     chosen = _split(name, source, split)
     notes = [chosen] if split and chosen != source.splits[0] else []
-    notes += [_subset(name, chosen, subset).describe] if subset else []
+    if subset and source is BUNDLED:
+        notes.append("{0}: {1} to {2} operations".format(subset, *_difficulty(subset)))
+    elif subset:
+        notes.append(_subset(name, chosen, subset).describe)
     return f"{name} ({', '.join(notes)})" if notes else name
 
 
@@ -91,6 +95,12 @@ def _subset(name: str, split: str, subset: str) -> Subset:
     if subset not in known:
         raise InputError(f"{name} has no subset {subset!r}; there are: {', '.join(known) or 'none'}")
     return known[subset]
+
+
+def _difficulty(subset: str) -> tuple[int, int]:
+    if subset not in DIFFICULTIES:
+        raise InputError(f"bundled has no subset {subset!r}; there are: {', '.join(DIFFICULTIES)}")
+    return DIFFICULTIES[subset]
 
 
 def _bundled(split: str, n: int, seed: int, operations: tuple[int, int]) -> list[Problem]:

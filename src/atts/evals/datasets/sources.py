@@ -146,6 +146,8 @@ BUNDLED = Source(
     prompt="bundled",
     grader="numeric",
 )
+DIFFICULTIES: Mapping[str, tuple[int, int]] = {"easy": (3, 4), "hard": (7, 8)}
+"""Subsets of the bundled family, by the fewest and the most operations of a problem; 4 to 6 are the default."""
 LOCAL = Source("a file of your own", "file", "yours", ("all",), grader="suited")
 
 SOURCES: dict[str, Source] = {
