@@ -77,7 +77,7 @@ def label(name: str, *, split: str | None = None, subset: str | None = None) -> 
     chosen = _split(name, source, split)
     notes = [chosen] if split and chosen != source.splits[0] else []
     if subset and source is BUNDLED:
-        notes.append("{0}: {1} to {2} operations".format(subset, *_difficulty(subset)))
+        notes.append("{}: {} to {} operations".format(subset, *_difficulty(subset)))
     elif subset:
         notes.append(_subset(name, chosen, subset).describe)
     return f"{name} ({', '.join(notes)})" if notes else name
