@@ -28,6 +28,7 @@ SHORT = 100  # characters: a last chunk with fewer is not comparable with whole 
 PERPLEXITIES = ("ppl", "perplexity")  # columns that hold perplexities, which are logged
 
 _SHOWN = 3  # reasons named in one message
+_MOST = 2**53  # the first whole number that a column of floating point does not tell from its neighbour
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +197,12 @@ def _chunk(row: Mapping[str, Any] | str, score: str, number: int) -> RecordedChu
     missing = [column for column in (problem, "sample", score) if column not in row]
     if missing:
         raise ValueError(f"no column {missing[0]!r}; it has {', '.join(map(str, row))}")
-    taken_over = _number(row, "taken_over", None)
     return RecordedChunk(
         chunk=Chunk(str(row[problem]), _count(row, "sample"), _count(row, "turn", 0)),
         score=usable_score(_number(row, score, nan), score),
         size=_number(row, "chars", None),
         row=number,
-        taken_over=None if taken_over is None else bool(taken_over),
+        taken_over=_flag(row, "taken_over"),
     )
 
 
@@ -230,6 +230,16 @@ def _number(row: Mapping[str, Any], column: str, absent: _Absent) -> float | _Ab
 
 def _count(row: Mapping[str, Any], column: str, absent: int | None = None) -> int:
     value = _number(row, column, absent)
-    if value is None or not isfinite(value) or value < 0 or value != int(value):
+    if value is None or not 0 <= value < _MOST or value != int(value):
         raise ValueError(f"{column} is {str(row.get(column))[:20]!r}, not a whole number from 0")
     return int(value)
+
+
+def _flag(row: Mapping[str, Any], column: str) -> bool | None:
+    """Whether it is so, as a number or in words; None where nothing stands there."""
+    words = {"true": True, "false": False}
+    text = str(row.get(column)).strip().lower()
+    if text in words:
+        return words[text]
+    value = _number(row, column, None)
+    return None if value is None else bool(value)
