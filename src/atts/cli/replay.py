@@ -49,7 +49,7 @@ COIN = "coin"
 @click.option("--orders", type=click.IntRange(1), metavar="N", help="orders to average over [10; recorded: 1]")
 @click.option("--seed", type=int, metavar="N", help="of the first order and its smoothing [0; of a run: the run's]")
 @click.option("--decisions", type=FILE, help="write every decision of the first order to this CSV file")
-@click.option("--plot", type=FILE, help="draw rates by turn and over time into this file (.png, .svg, .pdf)")
+@click.option("--plot", type=FILE, help="draw rates by turn, by question and over time into this file (.png, .svg, .pdf)")
 @click.option("--json", "as_json", is_flag=True, help="print as JSON")
 def replay(
     scores: Path,
@@ -136,17 +136,20 @@ def _first(*values: Any) -> Any:
 
 
 def _overview(record: Record, done: Sequence[Replayed]) -> Table:
+    from atts.stats.audit import noise_floor
     from atts.stats.control import round_limit
 
     settings = done[0].settings
     limit = round_limit(settings.rate, settings.samples, settings.slack)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column(no_wrap=True)
-    for one in done:
-        table.add_column(_label(one), justify="right", no_wrap=True)
+    for head in (*map(_label, done), NOISE):
+        table.add_column(head, justify="right", no_wrap=True)
     found = [one.audit for one in done]
+    noise = noise_floor(found[0], settings.samples, slack=settings.slack)
     for name, field in _FIGURES.items():
-        table.add_row(name.format(limit=limit), *(_fixed(getattr(one, field)) for one in found))
+        values = [_fixed(getattr(one, field)) for one in found]
+        table.add_row(name.format(limit=limit), *values, _fixed(noise[field]) if field in noise else "")
     if record.taken_over:
         table.add_row("decided as recorded", *(f"{100 * _agreement(record, one):.2f} %" for one in done))
     return table
@@ -159,6 +162,8 @@ _FIGURES = {
     "worst turn, deviation": "worst_turn",
     "turns, RMS deviation": "turn_rms",
     "windows of 200, RMS": "window_rms",
+    "  lowest window": "window_low",
+    "  highest window": "window_high",
     "questions, RMS deviation": "question_rms",
     "  lowest question": "question_low",
     "  highest question": "question_high",
@@ -168,13 +173,15 @@ _FIGURES = {
 }
 """Rows of the table: the words, and the field of `Audit`. A perfect choice has selectivity 0.5."""
 
+NOISE = "coin's\nnoise"
+
 
 def _by_turn(done: Sequence[Replayed]) -> Table:
     from atts.stats.audit import coin_floor
 
     rate = done[0].settings.rate
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for head in ("turn", "decisions", *map(_label, done), "coin's\nnoise ±"):
+    for head in ("turn", "decisions", *map(_label, done), NOISE):
         table.add_column(head, justify="right", no_wrap=True)
     by_turn = [one.audit.by_turn for one in done]
     for rows in zip(*by_turn, strict=True):
@@ -206,13 +213,17 @@ def _fixed(value: float) -> str:
 
 def _plain(record: Record, done: Sequence[Replayed], order: str, seeds: range) -> dict[str, Any]:
     """The same as data: the mean audit of each calibrator, and the rate of every order."""
+    from atts.stats.audit import noise_floor
+
+    settings = done[0].settings
     return {
-        "promised": done[0].settings.rate,
+        "promised": settings.rate,
         "decisions": len(done[0].decisions[0]),
         "problems": record.problems,
-        "samples": done[0].settings.samples,
+        "samples": settings.samples,
         "order": order,
         "seeds": list(seeds),
+        "noise_floor": noise_floor(done[0].audit, settings.samples, slack=settings.slack),
         "calibrators": [
             {
                 "settings": asdict(one.settings),
