@@ -36,7 +36,8 @@ def test_a_run_with_a_fixed_threshold_is_reported_and_compared(runs: list[str], 
     engines = ["--draft", "scripted:5", "--target", "scripted:5"]
     recorded = tmp_path / "c.json"
     done = CliRunner().invoke(
-        calibrate, ["--preset", "bundled", *engines, "--limit", "3", "--samples", "2", "--out", str(recorded), "--quiet"]
+        calibrate,
+        ["--preset", "bundled", *engines, "--limit", "3", "--samples", "2", "--out", str(recorded), "--quiet"],
     )
     assert done.exit_code == 0, done.output
     run = execute(tmp_path / "static", calibrator="static", calibration=str(recorded))

@@ -26,6 +26,7 @@ from atts.types import Chunk, Decision
 
 SHORT = 100  # characters: a last chunk with fewer is not comparable with whole ones
 PERPLEXITIES = ("ppl", "perplexity")  # columns that hold perplexities, which are logged
+LOGGED = "log_perplexity"  # the score that they become
 
 _SHOWN = 3  # reasons named in one message
 _MOST = 2**53  # the first whole number that a column of floating point does not tell from its neighbour
@@ -126,7 +127,8 @@ def read_record(path: Path, score: str | None = None) -> Record:
     """Recorded chunks from a table (CSV, JSONL, Parquet) or a run folder. Raises InputError.
 
     `score` names the column, or the score of the run (by default the one that the run decided on). A table has the
-    columns problem (or question), sample, turn (0 if absent) and that one, and may have chars and taken_over.
+    columns problem (or question), sample, turn (0 if absent) and that one, and may have chars and taken_over. Columns
+    of perplexities are logged; a table that has one has log_perplexity.
     """
     record = _read_run(path, score) if path.is_dir() else _read_table(path, score)
     if not record.chains:
@@ -194,6 +196,8 @@ def _chunk(row: Mapping[str, Any] | str, score: str, number: int) -> RecordedChu
     if isinstance(row, str):
         raise ValueError(row)
     problem = "problem" if "problem" in row or "question" not in row else "question"
+    if score == LOGGED and score not in row:
+        score = next((column for column in PERPLEXITIES if column in row), score)
     missing = [column for column in (problem, "sample", score) if column not in row]
     if missing:
         raise ValueError(f"no column {missing[0]!r}; it has {', '.join(map(str, row))}")
