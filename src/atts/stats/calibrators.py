@@ -384,6 +384,10 @@ CALIBRATORS: Mapping[str, type[RateCalibrator]] = {
 }
 
 
+OWN_OPTIONS: Mapping[str, tuple[str, ...]] = {"scope": ("tracked", "static"), "compat": ("static",)}
+"""Options that only some calibrators have, and which those are."""
+
+
 def describe(name: str) -> str:
     """The first line of a calibrator's description."""
     return (CALIBRATORS[name].__doc__ or "").partition("\n")[0]
@@ -448,9 +452,9 @@ def validate(settings: CalibratorSettings, calibrated: bool) -> None:
         raise InputError(f"gain = {settings.gain:g} is outside (0, 10]: 1 is usual, less corrects more slowly")
     if not 0 <= settings.strength <= 1:
         raise InputError(f"strength = {settings.strength:g} is outside [0, 1]")
-    if settings.scope == "question" and settings.name not in ("tracked", "static"):
+    if settings.scope == "question" and settings.name not in OWN_OPTIONS["scope"]:
         raise InputError(f"calibrator {settings.name} has no question scope: use tracked or static, or scope = run")
-    if settings.compat != "none" and settings.name != "static":
+    if settings.compat != "none" and settings.name not in OWN_OPTIONS["compat"]:
         raise InputError(f"compat = {settings.compat} belongs to calibrator static, not to {settings.name}")
     if settings.name == "static" and not calibrated:
         raise InputError("calibrator static needs recorded scores: give a calibration file (atts calibrate writes one)")
