@@ -210,9 +210,7 @@ def test_the_coin_does_not_look_at_the_score() -> None:
 
 def test_the_coin_tosses_for_a_chunk_without_a_score_too() -> None:
     coin = made(replace(R1, name="coin"))
-    decisions = [
-        coin.decide(Chunk("a", i, 0), None if i % 2 else 1.0, (i * 0.618034) % 1 or 0.5) for i in range(2000)
-    ]
+    decisions = [coin.decide(Chunk("a", i, 0), None if i % 2 else 1.0, (i * 0.618034) % 1 or 0.5) for i in range(2000)]
     assert sum(d.rejected for d in decisions) / 2000 == pytest.approx(0.4, abs=0.01)
     assert all(d.rejected == (d.p_value is not None and d.p_value <= d.threshold) for d in decisions)
 
