@@ -54,7 +54,11 @@ def calibrate(
 
     The problems come from the split named calibration where the data set has one, so that they are none of a test's.
     Chains are made as in a run, a coin deciding on takeovers at the rate that the run will have, so that later turns
-    are like those of the run. With --turns 1 only first chunks are recorded, as the reference does.
+    are like those of the run. With --turns 1 only first chunks are recorded, as the reference does. For a threshold by
+    question (static with scope = question) record the run's own problems: --split test.
+
+    With --from, a run or a calibration file says itself what it was recorded with; of a table or a .npy the models and
+    settings given here are believed. Perplexities (.npy, columns ppl and perplexity) are logged.
 
     \b
     atts calibrate --out bundled.json
