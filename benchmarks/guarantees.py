@@ -70,9 +70,10 @@ def run(settings: CalibratorSettings, seed: int, world: World = WORLD) -> list[D
 
 
 def mean_audit(settings: CalibratorSettings) -> Audit:
-    """The mean over the worlds. They differ in their last turns' sizes, so rates by turn are those of the first."""
+    """The mean over the worlds. They differ in their last turns' sizes, so rates by group are those of the first."""
     audits = [audit(run(settings, seed), RATE, WORLD.samples) for seed in SEEDS]
-    return averaged([replace(found, by_turn=audits[0].by_turn) for found in audits])
+    groups = {name: getattr(audits[0], name) for name in ("by_turn", "by_question", "by_window")}
+    return averaged([replace(found, **groups) for found in audits])
 
 
 def draw(folder: Path) -> None:

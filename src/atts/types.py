@@ -160,8 +160,9 @@ class Decision:
     """What became of a scored chunk.
 
     `index` counts the decisions of a run from 0, in the order in which they were taken. `score` is None where the
-    chunk could not be scored; then `p_value` is None too. `rejected` means that the target takes over.
-    `capped` means that the p-value asked for a takeover and a hard budget refused it (or the reverse, unscored).
+    chunk could not be scored; then `p_value` is None too, unless the calibrator looks at no score (a coin: its draw).
+    `rejected` means that the target takes over. `capped` means that the p-value asked for a takeover and a hard budget
+    refused it (or the reverse, unscored).
     """
 
     index: int

@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -55,6 +56,30 @@ def test_json_alone_is_on_standard_output(scores: Path) -> None:
     assert sum(turn["n"] for turn in tracked["by_turn"]) == found["decisions"]
 
 
+def test_rates_by_question_and_by_window_and_what_a_coin_would_show(scores: Path) -> None:
+    found = json.loads(invoke(scores, "--score", "ppl", "--json", "--orders", "2").stdout)
+    assert {"rate", "turn_rms", "question_rms", "window_rms", "overflow", "selectivity"} <= found["noise_floor"].keys()
+    for one in found["calibrators"]:
+        for groups, count in (("by_question", 12), ("by_window", -(-found["decisions"] // 200))):
+            assert len(one[groups]) == count
+            assert sum(group["n"] for group in one[groups]) == found["decisions"]
+            taken = sum(group["n"] * group["rate"] for group in one[groups])
+            assert taken / found["decisions"] == pytest.approx(one["rate"])
+
+
+def test_an_option_of_one_calibrator_is_not_for_the_others(scores: Path) -> None:
+    recorded = ("--score", "ppl", "--json", "--orders", "1", "--calibration", scores)
+    asked = invoke(scores, *recorded, "--calibrator", "static", "--calibrator", "tracked", "--compat", "reference")
+    static, tracked, _ = (one["settings"] for one in json.loads(asked.stdout)["calibrators"])
+    assert (static["compat"], tracked["compat"]) == ("reference", "none")
+    asked = invoke(scores, *recorded, "--calibrator", "aci", "--calibrator", "tracked", "--scope", "question")
+    aci, tracked, _ = (one["settings"] for one in json.loads(asked.stdout)["calibrators"])
+    assert (aci["scope"], tracked["scope"]) == ("run", "question")
+    for names in (["aci", "dtaci"], ["coin"]):
+        with pytest.raises(InputError, match="has no question scope"):
+            invoke(scores, *recorded, *(f"--calibrator={name}" for name in names), "--scope", "question")
+
+
 def test_the_decisions_are_written_in_the_order_of_the_file(scores: Path, tmp_path: Path) -> None:
     values = [1.5, 1.5, 1.5, 9.0, 9.0]
     lines = [f"0,{sample},{value}" for sample, value in enumerate(values)]
@@ -82,6 +107,41 @@ def test_a_finished_run_is_repeated_and_asked_what_if(tmp_path: Path) -> None:
         invoke(run, "--score", "nope")
 
 
+@pytest.fixture
+def warm(tmp_path: Path) -> Path:
+    """A run that began with the scores in `c.json`."""
+    runner = CliRunner(catch_exceptions=False)
+    recorded, run = tmp_path / "c.json", tmp_path / "warm"
+    assert runner.invoke(cli, ["calibrate", *SCRIPTED, "--out", str(recorded), "--quiet"]).exit_code == 0
+    done = runner.invoke(cli, ["run", *SCRIPTED, "--calibration", str(recorded), "--out", str(run), "--quiet"])
+    assert done.exit_code == 0
+    return run
+
+
+def test_a_run_is_repeated_from_the_scores_that_it_began_with(warm: Path, tmp_path: Path) -> None:
+    found = json.loads(invoke(warm, "--json").stdout)
+    assert found["calibrators"][0]["as_recorded"] == 1.0
+    assert found["recorded_before"] > 0
+    assert "begun with" in invoke(warm, "--calibrator", "static").output
+    assert json.loads(invoke(warm, "--json", "--score", "worst_window").stdout)["recorded_before"] == 0
+    (tmp_path / "c.json").rename(tmp_path / "moved.json")
+    with pytest.raises(InputError, match=r"began with .*c\.json, which is not there"):
+        invoke(warm)
+    moved = json.loads(invoke(warm, "--json", "--calibration", tmp_path / "moved.json").stdout)
+    assert moved["calibrators"][0]["as_recorded"] == 1.0
+
+
+@pytest.mark.parametrize(("key", "value"), [("draft_tokens", 7), ("target", "another"), ("score", "worst_window")])
+def test_a_run_is_not_repeated_from_scores_that_it_would_refuse(
+    warm: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    content = json.loads((tmp_path / "c.json").read_text())
+    content["fingerprint"][key] = value
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"{key} was {value!r}"):
+        invoke(warm, "--calibration", tmp_path / "other.json")
+
+
 def test_a_plot(scores: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert invoke(scores, "--score", "ppl", "--orders", "1", "--plot", tmp_path / "p.svg").exit_code == 0
@@ -98,6 +158,7 @@ def test_a_plot(scores: Path, tmp_path: Path) -> None:
         (["--score", "ppl", "--budget", "5"], r"budget = 5 is outside \[0, 4\]"),
         (["--score", "ppl", "--budget", "1", "--alpha", "0.5"], "give one of them"),
         (["--score", "ppl", "--order", "lifo"], "arrival order"),
+        (["--score", "ppl", "--samples", "3"], "--samples 3: there are 4 recorded of one problem"),
         (["--score", "ppl", "--calibrator", "static"], "recorded scores"),
         (["--score", "ppl", "--calibration", "nowhere.npy"], "no calibration file"),
         (["--score", "ppl", "--decisions", "no/where.csv"], "cannot write there"),
@@ -106,3 +167,8 @@ def test_a_plot(scores: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_said_in_one_line(scores: Path, options: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         invoke(scores, *options)
+
+
+def test_a_question_has_a_sample_at_least(scores: Path) -> None:
+    with pytest.raises(click.BadParameter, match="0 is not in the range"):
+        CliRunner(catch_exceptions=False).invoke(cli, ["replay", str(scores), "--samples", "0"], standalone_mode=False)

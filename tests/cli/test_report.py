@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from atts.cli import main
+from atts.cli.calibrate import calibrate
 from atts.cli.compare import compare
 from atts.cli.report import report
+from atts.evals.loaded import load_run
 from tests.evals.test_loaded import execute
 
 
@@ -26,6 +28,24 @@ def test_report_writes_into_the_run_folder(runs: list[str]) -> None:
     assert done.exit_code == 0, done.output
     assert (Path(runs[0]) / "report.html").stat().st_size > 50_000
     assert done.stdout == ""
+
+
+def test_a_run_with_a_fixed_threshold_is_reported_and_compared(runs: list[str], tmp_path: Path) -> None:
+    """Its certificate is counted from the decisions alone, without the calibration file."""
+    pytest.importorskip("matplotlib")
+    engines = ["--draft", "scripted:5", "--target", "scripted:5"]
+    recorded = tmp_path / "c.json"
+    done = CliRunner().invoke(
+        calibrate,
+        ["--preset", "bundled", *engines, "--limit", "3", "--samples", "2", "--out", str(recorded), "--quiet"],
+    )
+    assert done.exit_code == 0, done.output
+    run = execute(tmp_path / "static", calibrator="static", calibration=str(recorded))
+    recorded.unlink()
+    written = json.loads((run / "summary.json").read_text())
+    assert load_run(run).summary["takeover"] == written["takeover"]
+    assert CliRunner().invoke(report, [str(run)]).exit_code == 0
+    assert CliRunner().invoke(compare, [str(run), runs[0]]).exit_code == 0
 
 
 def test_timeline(runs: list[str], tmp_path: Path) -> None:

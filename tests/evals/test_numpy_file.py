@@ -75,6 +75,28 @@ def test_a_pickle_cannot_change_how_the_next_one_is_read() -> None:
     assert decode_pickle(pickle.dumps(np.float64(2.5), protocol=2)) == 2.5
 
 
+def test_lists_in_lists_in_lists_stay_small() -> None:
+    nested: list[Any] = [0.5]
+    for _ in range(60):
+        nested = [nested, nested]
+    found = decode_pickle(pickle.dumps(nested))
+    for _ in range(60):
+        assert found[0] is found[1]
+        found = found[0]
+    assert found == [0.5]
+
+
+@pytest.mark.parametrize("shape", [(10**12,), (10**30,), (-3, -4), (3,)])
+def test_a_header_that_speaks_of_more_than_there_is(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "a.npy"
+    with path.open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(16))
+    with pytest.raises(ValueError, match="shape"):
+        read(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no array at all"])
 def test_damaged_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.npy"

@@ -41,6 +41,18 @@ def test_perplexities_are_logged_and_chains_put_in_order(tmp_path: Path) -> None
     assert (record.samples, record.problems) == (2, 1)
 
 
+def test_decisions_may_be_told_in_words(tmp_path: Path) -> None:
+    lines = [f"q,{sample},0,2.0,900,{told}" for sample, told in enumerate(("True", "false", "1", "0.0"))]
+    record = read_record(table(tmp_path / "s.csv", lines), "ppl")
+    assert [chain[0].taken_over for chain in record.chains] == [True, False, True, False]
+
+
+def test_a_turn_far_off_is_a_turn_like_any_other(tmp_path: Path) -> None:
+    record = read_record(table(tmp_path / "s.csv", ["a,0,0,2.0,900,1", "a,1,99999999999,2.0,900,1"]), "ppl")
+    done = replay(record, CalibratorSettings(samples=2), parse_order("recorded"), [0])
+    assert [turn.turn for turn in done.audit.by_turn] == [0, 99999999999]
+
+
 def test_only_a_last_chunk_can_be_short(tmp_path: Path) -> None:
     record = read_record(table(tmp_path / "s.csv", ["q,0,0,4.0,50,0", "q,0,1,2.0,99,1", "q,1,0,1.0,100,1"]), "ppl")
     assert [chunk.chunk.short for chain in record.chains for chunk in chain] == [False, True, False]
@@ -74,6 +86,8 @@ def test_parquet(tmp_path: Path) -> None:
         (["q,0,0,abc,900,1"], "line 2: ppl is 'abc', not a number"),
         (["q,x,0,1.0,900,1"], "line 2: sample is 'x'"),
         (["q,0,-1,1.0,900,1"], "line 2: turn is '-1', not a whole number"),
+        (["q,0,1e300,1.0,900,1"], "line 2: turn is '1e300', not a whole number"),
+        (["q,0,0,1.0,900,maybe"], "line 2: taken_over is 'maybe', not a number"),
         (["q,0,0,1.0,900,1", "q,0,0,2.0,900,1"], "line 3: repeats"),
         (["q,0,0"], "line 2: 6 columns expected"),
         ([], "no scored chunks"),

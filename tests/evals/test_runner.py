@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from atts.config import RunConfig, resolve
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.errors import EngineError, InputError, NoRoomError
 from atts.evals.runner import Run, default_path
-from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, TurnEnded
+from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, TurnEnded, Warned
+from atts.live import Progress
 from atts.types import Role, Scoring, TokenIds
 
 
@@ -231,3 +233,33 @@ async def test_decisions_are_heard_when_they_are_taken(tmp_path: Path) -> None:
     stand = [event.turn.decision for event in events if isinstance(event, TurnEnded) and event.turn.decision]
     assert [decision.index for decision in heard] == list(range(len(stand)))
     assert sorted(stand, key=lambda decision: decision.index) == heard
+
+
+async def test_a_drift_alarm_outlives_the_session_in_which_it_rang(tmp_path: Path) -> None:
+    """Stopped when it rings and resumed, the run still says so: in the live view and in the summary."""
+    lines = [json.dumps({"id": str(n), "question": f"What is {n}?", "answer": "42"}) for n in range(150)]
+    (tmp_path / "own.jsonl").write_text("\n".join(lines))
+    config = scripted(problems=str(tmp_path / "own.jsonl"), limit=150, samples=1, turns=1, chains=1, grader="numeric")
+    first, count = await prepared(config, tmp_path / "run"), itertools.count()
+
+    def stranger_every_time(prefix: TokenIds, continuation: TokenIds) -> tuple[float, ...]:
+        return (-float(next(count)),) * len(continuation)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Warned):
+            first.stop()
+
+    target = first._engines[Role.TARGET]
+    assert isinstance(target, ScriptedEngine)
+    target.script.score = stranger_every_time
+    first._sinks = [stop]
+    partial = await first.execute()
+    [warning] = partial["warnings"]
+    assert partial["status"] == "partial" and "have drifted" in warning
+    events: list[Event] = []
+    summary = await run(config, tmp_path / "run", events)
+    assert summary["status"] == "complete" and summary["warnings"] == [warning]
+    shown = Progress()
+    for event in events:
+        shown(event)
+    assert shown.warning == warning

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atts.stats.audit import audit, averaged, coin_floor
+from atts.stats.audit import audit, averaged, coin_floor, noise_floor
 from atts.stats.calibrators import make_calibrator
 from atts.stats.settings import CalibratorSettings
 from atts.stats.synthetic import World, simulate
@@ -77,6 +77,36 @@ def test_the_noise_of_a_coin_is_what_coins_show() -> None:
     ]
     spread = math.sqrt(sum((rate - 0.4) ** 2 for rate in rates) / len(rates))
     assert spread == pytest.approx(coin_floor(240, 0.4), rel=0.15)
+
+
+def test_the_noise_floor_is_what_coins_show_in_every_figure() -> None:
+    world = World(questions=30, samples=8, turns=3)
+    found = [
+        audit(simulate(world, make_calibrator(CalibratorSettings("coin", samples=8)), seed), 0.4, 8)
+        for seed in range(100)
+    ]
+    floor = noise_floor(found[0], 8)
+    for name in ("worst_turn", "turn_rms", "question_rms", "window_rms"):
+        shown = [getattr(one, name) for one in found]
+        assert math.sqrt(sum(value**2 for value in shown) / 100) == pytest.approx(floor[name], rel=0.25), name
+    for name in ("overflow", "selectivity", "question_selectivity"):
+        assert sum(getattr(one, name) for one in found) / 100 == pytest.approx(floor[name], abs=0.02), name
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, 0.3])
+def test_the_noise_floor_of_any_rate_and_many_samples(rate: float) -> None:
+    floor = noise_floor(audit(one_round([True, False]), rate, 5000), 5000)
+    assert all(math.isfinite(value) for value in floor.values())
+    assert rate == 0.3 or not any(floor.values())
+
+
+def test_rates_by_question_and_by_window() -> None:
+    taken = [index % 5 < 2 for index in range(450)]
+    found = audit([decision(i, "ab"[i % 2], i, 0, None, took) for i, took in enumerate(taken)], 0.4, 450)
+    assert [(one.question, one.n) for one in found.by_question] == [("a", 225), ("b", 225)]
+    assert found.by_question[0].rate == pytest.approx(sum(taken[::2]) / 225)
+    assert [(one.first, one.n, one.rate) for one in found.by_window] == [(0, 200, 0.4), (200, 200, 0.4), (400, 50, 0.4)]
+    assert found.window_low == pytest.approx(found.window_high) == pytest.approx(0.4)
 
 
 def test_an_average_is_one_of_means_and_worsts() -> None:

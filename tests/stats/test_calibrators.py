@@ -106,7 +106,7 @@ def test_what_every_decision_says(settings: CalibratorSettings, steps: Steps) ->
         known = score is not None and math.isfinite(score)
         assert decision.index == index
         assert decision.score == (score if known else None)
-        assert (decision.p_value is None) == (not known)
+        assert (decision.p_value is None) == (not known and settings.name != "coin")
         if decision.p_value is not None:
             assert 0 <= decision.p_value <= 1
             assert decision.p_value > 0 or settings.compat == "reference"
@@ -206,6 +206,13 @@ def test_the_coin_does_not_look_at_the_score() -> None:
         u = (i * 0.618034) % 1 or 0.5
         one = coin.decide(Chunk("a", i, 0), float(i), u)
         assert one.rejected == other.decide(Chunk("a", i, 0), -float(i), u).rejected == (u <= 0.4)
+
+
+def test_the_coin_tosses_for_a_chunk_without_a_score_too() -> None:
+    coin = made(replace(R1, name="coin"))
+    decisions = [coin.decide(Chunk("a", i, 0), None if i % 2 else 1.0, (i * 0.618034) % 1 or 0.5) for i in range(2000)]
+    assert sum(d.rejected for d in decisions) / 2000 == pytest.approx(0.4, abs=0.01)
+    assert all(d.rejected == (d.p_value is not None and d.p_value <= d.threshold) for d in decisions)
 
 
 def test_a_question_without_calibration_scores_is_ranked_among_all() -> None:

@@ -140,6 +140,18 @@ def test_a_turn_with_few_scores_borrows_from_the_nearest_earlier_turn_that_has_e
     assert len(banks.bank(Chunk("b", 0, 2))) == 20
 
 
+def test_between_far_turns_only_those_that_have_a_bank_are_looked_at() -> None:
+    banks = MondrianBanks()
+    for turn, values in ((10**11, [7.0]), (3, [0.0] * 20), (1, [1.0] * 20)):
+        for value in values:
+            banks.add(Chunk("q", 0, turn), value)
+    again = MondrianBanks()
+    again.restore(banks.state())
+    for one in (banks, again):
+        assert one.bank(Chunk("q", 0, 10**12)).values() == [0.0] * 20
+        assert one.bank(Chunk("q", 0, 2)).values() == [1.0] * 20
+
+
 def test_without_an_earlier_turn_all_scores_are_borrowed() -> None:
     banks = filled("turn", {("a", 0): 5, ("a", 3): 30})
     assert len(banks.bank(Chunk("b", 0, 0))) == 35

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from atts.types import Role
 
 if TYPE_CHECKING:
     from atts.evals.calibration import Calibration
+    from atts.stats.calibrators import CalibrationScore
 
 FILE = click.Path(path_type=Path)
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
@@ -53,7 +54,11 @@ def calibrate(
 
     The problems come from the split named calibration where the data set has one, so that they are none of a test's.
     Chains are made as in a run, a coin deciding on takeovers at the rate that the run will have, so that later turns
-    are like those of the run. With --turns 1 only first chunks are recorded, as the reference does.
+    are like those of the run. With --turns 1 only first chunks are recorded, as the reference does. For a threshold by
+    question (static with scope = question) record the run's own problems: --split test.
+
+    With --from, a run or a calibration file says itself what it was recorded with; of a table or a .npy the models and
+    settings given here are believed. Perplexities (.npy, columns ppl and perplexity) are logged.
 
     \b
     atts calibrate --out bundled.json
@@ -72,7 +77,7 @@ def calibrate(
             preset=preset, run_file=run_file, options={"problems": problems, **options}, assignments=assignments
         )
         if recorded is not None:
-            calibration = asyncio.run(_adopt(_for_calibration(config), recorded))
+            calibration = asyncio.run(_adopt(config, recorded))
             write_calibration(out, calibration)
         else:
             calibration = record(config, out, quiet=quiet)
@@ -106,29 +111,46 @@ def _for_calibration(config: RunConfig) -> RunConfig:
 def _record(config: RunConfig, path: Path, *, quiet: bool) -> Calibration:
     """Run, or go on with the run, and take its scores. Raises RunError if it did not get to its end."""
     from atts.cli.run import carry_out
-    from atts.evals.calibration import Calibration, settings_fingerprint
-    from atts.evals.replay import read_record
+    from atts.evals.calibration import read_calibration
 
     folder, summary = carry_out(config, path, quiet=quiet)
     if summary["status"] == "partial":
         raise RunError(f"{path} is not complete: no calibration file was written")
-    models = {role: engine["model"] for role, engine in summary["engines"].items()}
-    scores = read_record(folder.path).calibration()
-    return Calibration(scores, {**models, **settings_fingerprint(config)})
+    return read_calibration(folder.path, config.score)
 
 
 async def _adopt(config: RunConfig, recorded: Path) -> Calibration:
-    """Scores that were recorded elsewhere, with the fingerprint of the models and settings that were named here."""
+    """Scores that were recorded elsewhere. Where they do not say what they were recorded with, the models and settings
+    named here are believed.
+    """
     from atts.engines import open_engine
     from atts.evals.calibration import Calibration, model_fingerprint, read_calibration, settings_fingerprint
+    from atts.stats.scores import find_score
 
-    scores = (await asyncio.to_thread(read_calibration, recorded, config.score)).scores
+    find_score(config.score)
+    calibration = await asyncio.to_thread(read_calibration, recorded, config.score)
+    if calibration.fingerprint:
+        calibration.require({"score": config.score}, recorded)
+        if not calibration.fingerprint.keys() & set(Role):
+            raise InputError(f"{recorded}: it does not say which models made it; let the run come to its end")
+        return calibration
+    scores = await asyncio.to_thread(_named, calibration.scores, config, recorded)
     engines = {role: open_engine(getattr(config, role.value)) for role in Role}
     try:
         infos = {role: await engine.info() for role, engine in engines.items()}
     finally:
         await asyncio.gather(*(engine.close() for engine in engines.values()))
     return Calibration(scores, {**model_fingerprint(infos), **settings_fingerprint(config)})
+
+
+def _named(scores: Sequence[CalibrationScore], config: RunConfig, recorded: Path) -> Sequence[CalibrationScore]:
+    """The scores by the names of their problems, which the reference's file by question counts in the run's order."""
+    from atts.evals.calibration import by_question, in_order_of
+    from atts.evals.runner import load_problems
+
+    if recorded.suffix != ".npy" or not by_question(recorded):
+        return scores
+    return in_order_of(load_problems(config), scores, recorded)
 
 
 def _plain(calibration: Calibration) -> dict[str, Any]:
@@ -161,7 +183,7 @@ def _table(described: Mapping[str, Any], title: str) -> Group:
     for head in ("turn", "scores", *(name.replace("_", " ") for name in QUARTILES)):
         table.add_column(head, justify="right")
     for row in described["by_turn"]:
-        table.add_row(str(row["turn"]), f"{row['n']:,}", *(f"{row[name]:.3f}" for name in QUARTILES))
+        table.add_row(str(row["turn"]), f"{row['n']:,}", *(f"{row[name]:.3g}" for name in QUARTILES))
     print_ = Table(title="recorded with", title_justify="left", box=None, show_header=False, pad_edge=False)
     for key, value in described["fingerprint"].items():
         print_.add_row(key, str(value))

@@ -19,14 +19,15 @@ WINDOW = 200  # decisions
 
 
 def draw_replay(path: Path, done: Sequence[Replayed]) -> None:
-    """Rates by turn (mean of the orders) and over time (first order), every calibrator beside the promise.
+    """Rates by turn (mean of the orders), by question and over time (first order), every calibrator beside the promise.
 
     The format follows from the suffix. Raises InputError if matplotlib is missing or the file cannot be written.
     """
-    page = figure(9, 3.5)
-    by_turn, over_time = page.subplots(1, 2)
+    page = figure(12, 3.5)
+    panels = page.subplots(1, 3)
+    by_turn, by_question, over_time = panels
     rate = done[0].settings.rate
-    for axes, label in ((by_turn, "turn"), (over_time, f"decision (mean of {WINDOW})")):
+    for axes, label in zip(panels, ("turn", "questions, sorted", f"decision (mean of {WINDOW})"), strict=True):
         axes.axhline(rate, color="black", linewidth=0.8, linestyle="--")
         axes.set_xlabel(label)
         axes.set_ylabel("takeover rate")
@@ -40,6 +41,7 @@ def draw_replay(path: Path, done: Sequence[Replayed]) -> None:
         color = f"C{len(done) - 1 - height}"
         rates = [turn.rate for turn in one.audit.by_turn]
         by_turn.plot([turn.turn for turn in one.audit.by_turn], rates, "o-", markersize=3, color=color, label=label)
+        by_question.plot(sorted(question.rate for question in one.audits[0].by_question), linewidth=1, color=color)
         over_time.plot(_running([decision.rejected for decision in one.decisions[0]]), linewidth=1, color=color)
     by_turn.legend(frameon=False, fontsize="small", reverse=True)
     save(page, path)

@@ -37,19 +37,19 @@ COIN = "coin"
 @click.option(
     "--scope", type=click.Choice(get_args(Scope)), help="hold the rate over the run, or for each question too"
 )
-@click.option("--samples", type=int, metavar="N", help="chains a problem [as recorded]")
+@click.option("--samples", type=click.IntRange(1), metavar="N", help="chains a problem [as recorded]")
 @click.option("--hard-budget/--no-hard-budget", default=None, help="caps that no stream of scores can break")
 @click.option("--strength", type=float, metavar="X", help="share of a question's effect taken off [1.0]")
 @click.option("--gain", type=float, metavar="X", help="how fast the rate is corrected [1.0]")
 @click.option("--window", type=int, metavar="N", help="keep only the latest N scores of a bank")
 @click.option("--by-turn/--all-turns", default=None, help="rank a chunk among its turn, or among all")
 @click.option("--compat", type=click.Choice(get_args(Compat)), help="p-value of the reference (static)")
-@click.option("--calibration", type=FILE, help="recorded scores to begin with: calibration file, .npy, table, run")
+@click.option("--calibration", type=FILE, help="file with recorded scores to begin with [of a run: its own]")
 @click.option("--order", help="recorded, merge, inflight:N or fifo:D,T [inflight:64; of a run: recorded]")
 @click.option("--orders", type=click.IntRange(1), metavar="N", help="orders to average over [10; recorded: 1]")
 @click.option("--seed", type=int, metavar="N", help="of the first order and its smoothing [0; of a run: the run's]")
 @click.option("--decisions", type=FILE, help="write every decision of the first order to this CSV file")
-@click.option("--plot", type=FILE, help="draw rates by turn and over time into this file (.png, .svg, .pdf)")
+@click.option("--plot", type=FILE, help="draw rates by turn, question and time into this file (.png, .svg, .pdf)")
 @click.option("--json", "as_json", is_flag=True, help="print as JSON")
 def replay(
     scores: Path,
@@ -66,7 +66,8 @@ def replay(
     """Stream recorded SCORES (CSV, JSONL, Parquet or a run folder) through calibrators.
 
     Prints the realised against the promised takeover rate, and a coin of the same rate beside it. Of a run folder it
-    says what would have been decided at another rate or by another calibrator, on the chunks that were written.
+    says what would have been decided at another rate or by another calibrator, on the chunks that were written; it
+    begins with the calibration file that the run began with, unless it is asked for another score.
 
     \b
     atts replay scores.csv --score ppl --calibrator tracked --takeover-rate 0.4
@@ -75,13 +76,12 @@ def replay(
     """
     from atts.evals import replay as replays
     from atts.evals.arrival import parse_order
-    from atts.evals.calibration import read_calibration
 
     record = replays.read_record(scores, score)
     order = order or ("inflight:64" if record.config is None else "recorded")
     first = seed if seed is not None else record.config.seed if record.config else 0
     seeds = range(first, first + (orders or (1 if order == "recorded" else 10)))
-    warm = read_calibration(calibration, score).scores if calibration else ()
+    warm = _recorded_before(scores, record, calibration, score)
     arrival = parse_order(order)
     done = [
         replays.replay(record, settings, arrival, seeds, () if settings.name == COIN else warm)
@@ -94,13 +94,37 @@ def replay(
 
         draw_replay(plot, done)
     if as_json:
-        click.echo(json.dumps(_plain(record, done, order, seeds), indent=2))
+        click.echo(json.dumps(_plain(record, done, order, seeds) | {"recorded_before": len(warm)}, indent=2))
         return
     orders_text = f"order {order}" if len(seeds) == 1 else f"mean of {len(seeds)} orders {order}"
-    click.echo(f"{len(done[0].decisions[0]):,} decisions, promised rate {done[0].settings.rate:.3f}, {orders_text}\n")
+    click.echo(f"{len(done[0].decisions[0]):,} decisions, promised rate {done[0].settings.rate:.3f}, {orders_text}")
+    click.echo(f"begun with {len(warm):,} scores recorded before\n" if warm else "")
     Console().print(Group(_overview(record, done), "", _by_turn(done)))
     if record.config is not None:
         click.echo("\nOn the chunks as they were written: what other decisions would have made of them is not known.")
+
+
+def _recorded_before(
+    scores: Path, record: Record, calibration: Path | None, score: str | None
+) -> Sequence[CalibrationScore]:
+    """The scores to begin with; of a run those that it began with, and none that were recorded otherwise than it."""
+    from atts.evals.calibration import read_calibration, run_fingerprint
+    from atts.evals.replay import LOGGED, PERPLEXITIES
+    from atts.evals.store import RunFolder
+
+    run = record.config
+    if run is None:
+        return read_calibration(calibration, score).scores if calibration else ()
+    wanted = LOGGED if score in PERPLEXITIES else score or run.score
+    if calibration is None and run.calibration is not None and wanted == run.score:
+        calibration = Path(run.calibration)
+        if not calibration.exists():
+            raise InputError(f"{scores} began with {calibration}, which is not there: say where with --calibration")
+    if calibration is None:
+        return ()
+    recorded = read_calibration(calibration, wanted)
+    recorded.require({**run_fingerprint(RunFolder.open(scores)), "score": wanted}, calibration)
+    return recorded.scores
 
 
 def _all_settings(
@@ -110,6 +134,8 @@ def _all_settings(
     from atts.stats.calibrators import resolve_settings
 
     run = record.config
+    if asked["samples"] is not None and asked["samples"] < record.samples:
+        raise InputError(f"--samples {asked['samples']}: there are {record.samples} recorded of one problem")
     rates = {key: asked[key] for key in ("takeover_rate", "budget", "alpha")}
     if run is not None and all(value is None for value in rates.values()):
         rates["takeover_rate"] = run.rate
@@ -117,12 +143,27 @@ def _all_settings(
         "samples": asked["samples"] or (run.samples if run else record.samples),
         "hard_budget": _first(asked["hard_budget"], run and run.hard_budget, False),
     }
-    names = asked["calibrators"] or [run.calibrator if run else "tracked"]
+    names = [name for name in asked["calibrators"] or [run.calibrator if run else "tracked"] if name != COIN]
     own = {key: _of(run, asked, key) for key in ("strength", "gain", "window", "by_turn", "compat", "scope")}
-    chosen = [
-        resolve_settings(calibrator=name, calibrated=bool(warm), **common, **own) for name in names if name != COIN
+    return [
+        resolve_settings(
+            calibrator=name,
+            calibrated=bool(warm),
+            **common | ({"hard_budget": False} if name == COIN else {}),
+            **{key: value for key, value in own.items() if _meant(key, name, names, asked)},
+        )
+        for name in (*names, COIN)
     ]
-    return [*chosen, resolve_settings(calibrator=COIN, **common | {"hard_budget": False})]
+
+
+def _meant(key: str, name: str, names: Sequence[str], asked: Mapping[str, Any]) -> bool:
+    """Whether an option is for this calibrator: it is one that it has, or one that was asked for and that none has,
+    which is then refused.
+    """
+    from atts.stats.calibrators import OWN_OPTIONS
+
+    having = OWN_OPTIONS.get(key, (*names, COIN))
+    return name in having or (asked[key] is not None and not set(names) & set(having))
 
 
 def _of(run: RunConfig | None, asked: Mapping[str, Any], key: str) -> Any:
@@ -136,17 +177,20 @@ def _first(*values: Any) -> Any:
 
 
 def _overview(record: Record, done: Sequence[Replayed]) -> Table:
+    from atts.stats.audit import noise_floor
     from atts.stats.control import round_limit
 
     settings = done[0].settings
     limit = round_limit(settings.rate, settings.samples, settings.slack)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column(no_wrap=True)
-    for one in done:
-        table.add_column(_label(one), justify="right", no_wrap=True)
+    for head in (*map(_label, done), NOISE):
+        table.add_column(head, justify="right", no_wrap=True)
     found = [one.audit for one in done]
+    noise = noise_floor(found[0], settings.samples, slack=settings.slack)
     for name, field in _FIGURES.items():
-        table.add_row(name.format(limit=limit), *(_fixed(getattr(one, field)) for one in found))
+        values = [_fixed(getattr(one, field)) for one in found]
+        table.add_row(name.format(limit=limit), *values, _fixed(noise[field]) if field in noise else "")
     if record.taken_over:
         table.add_row("decided as recorded", *(f"{100 * _agreement(record, one):.2f} %" for one in done))
     return table
@@ -159,6 +203,8 @@ _FIGURES = {
     "worst turn, deviation": "worst_turn",
     "turns, RMS deviation": "turn_rms",
     "windows of 200, RMS": "window_rms",
+    "  lowest window": "window_low",
+    "  highest window": "window_high",
     "questions, RMS deviation": "question_rms",
     "  lowest question": "question_low",
     "  highest question": "question_high",
@@ -168,13 +214,15 @@ _FIGURES = {
 }
 """Rows of the table: the words, and the field of `Audit`. A perfect choice has selectivity 0.5."""
 
+NOISE = "coin's\nnoise"
+
 
 def _by_turn(done: Sequence[Replayed]) -> Table:
     from atts.stats.audit import coin_floor
 
     rate = done[0].settings.rate
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for head in ("turn", "decisions", *map(_label, done), "coin's\nnoise ±"):
+    for head in ("turn", "decisions", *map(_label, done), NOISE):
         table.add_column(head, justify="right", no_wrap=True)
     by_turn = [one.audit.by_turn for one in done]
     for rows in zip(*by_turn, strict=True):
@@ -206,13 +254,17 @@ def _fixed(value: float) -> str:
 
 def _plain(record: Record, done: Sequence[Replayed], order: str, seeds: range) -> dict[str, Any]:
     """The same as data: the mean audit of each calibrator, and the rate of every order."""
+    from atts.stats.audit import noise_floor
+
+    settings = done[0].settings
     return {
-        "promised": done[0].settings.rate,
+        "promised": settings.rate,
         "decisions": len(done[0].decisions[0]),
         "problems": record.problems,
-        "samples": done[0].settings.samples,
+        "samples": settings.samples,
         "order": order,
         "seeds": list(seeds),
+        "noise_floor": noise_floor(done[0].audit, settings.samples, slack=settings.slack),
         "calibrators": [
             {
                 "settings": asdict(one.settings),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import Any
 from atts.config import RunConfig
 from atts.errors import InputError
 from atts.evals import datasets, numpy_file, prompts
-from atts.evals.replay import read_record, usable_score
+from atts.evals.replay import LOGGED, read_record, usable_score
+from atts.evals.store import RunFolder
 from atts.stats.calibrators import CalibrationScore
-from atts.types import EngineInfo, Role
+from atts.stats.scores import SCORES
+from atts.types import EngineInfo, Problem, Role
 
 FORMAT = "atts calibration 1"
 REFERENCE_SAMPLES = 16  # the reference stores its scores question by question, 16 each
@@ -52,6 +54,16 @@ class Calibration:
                 f"{path}: {len(shared)} of the run's problems were calibrated on ({some}); use another split"
             )
 
+    def unrecorded(self, problems: Collection[str], path: Path | str) -> int:
+        """How many of the problems have no recorded score. Raises InputError if none has one."""
+        missing = len(set(problems) - {score.problem for score in self.scores})
+        if missing == len(problems):
+            raise InputError(
+                f"{path}: it has no scores of the run's problems, which scope = question ranks each among its own; "
+                "record them on these problems (atts calibrate with their --split)"
+            )
+        return missing
+
 
 def settings_fingerprint(config: RunConfig) -> Fingerprint:
     """What the scores of a run depend on, beside its models: prompt, chunks, sampling of the draft, and the score."""
@@ -72,9 +84,34 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def run_fingerprint(folder: RunFolder) -> Fingerprint:
+    """What the scores of a run were recorded with: its own settings, and its models, if it knows them."""
+    return {**model_fingerprint(folder.engines()), **settings_fingerprint(folder.config)}
+
+
 def model_fingerprint(infos: Mapping[Role, EngineInfo]) -> Fingerprint:
     """The models, as their engines call them."""
     return {role.value: info.model for role, info in infos.items()}
+
+
+def by_question(path: Path) -> bool:
+    """Whether a NumPy file of the reference is its per-question variant. Raises InputError."""
+    return isinstance(_numpy(path), Mapping)
+
+
+def in_order_of(
+    problems: Sequence[Problem], scores: Sequence[CalibrationScore], path: Path | str
+) -> list[CalibrationScore]:
+    """Scores whose problems are told by their place among `problems`, as the reference does, with the problems' names.
+
+    Raises InputError if a place is not there. Names that are no places are names already, and stay.
+    """
+    if not all(score.problem.isdecimal() for score in scores):
+        return list(scores)
+    last = max(int(score.problem) for score in scores)
+    if last >= len(problems):
+        raise InputError(f"{path}: it has question {last}, and there are {len(problems)} problems, counted from 0")
+    return [score._replace(problem=problems[int(score.problem)].id) for score in scores]
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
@@ -96,14 +133,21 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 def read_calibration(path: Path, score: str | None = None) -> Calibration:
     """Recorded scores from a calibration file, a NumPy file of the reference, or a table or run (see `read_record`).
 
-    `score` names the column of a table; values of NumPy files are perplexities and are logged. Raises InputError.
+    `score` names the column of a table, or the score of a run; values of NumPy files are perplexities and are logged.
+    Tables and NumPy files do not say what they were recorded with. Raises InputError.
     """
     if not path.exists():
         raise InputError(f"no calibration file {path}")
     if path.suffix == ".json":
         calibration = _read_json(path)
     elif path.suffix == ".npy":
+        if score in SCORES and score != LOGGED:
+            raise InputError(f"{path}: it holds perplexities, which are of score {LOGGED}, not {score}")
         calibration = Calibration(_read_npy(path))
+    elif path.is_dir():
+        folder = RunFolder.open(path)
+        recorded = read_record(path, score).calibration()
+        calibration = Calibration(recorded, {**run_fingerprint(folder), "score": score or folder.config.score})
     else:
         calibration = Calibration(read_record(path, score).calibration())
     if not calibration.scores:
@@ -127,11 +171,15 @@ def _read_json(path: Path) -> Calibration:
     return Calibration(scores, fingerprint)
 
 
-def _read_npy(path: Path) -> list[CalibrationScore]:
+def _numpy(path: Path) -> Any:
     try:
-        values = numpy_file.read(path)
+        return numpy_file.read(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a NumPy file that can be read safely ({str(error)[:80]})") from error
+
+
+def _read_npy(path: Path) -> list[CalibrationScore]:
+    values = _numpy(path)
     if isinstance(values, Mapping):
         return _perplexities(
             (str(question), value) for question, listed in values.items() for value in _numbers(listed, question, path)

@@ -18,7 +18,7 @@ from atts.evals import datasets, graders
 from atts.evals.store import Journal, Key, RunFolder
 from atts.evals.summary import Tally, taken_over
 from atts.pipeline.strategies import strategy_named
-from atts.stats.calibrators import make_calibrator
+from atts.stats.calibrators import CALIBRATORS
 from atts.stats.estimate import Outcomes, classes, majority, vote
 from atts.types import Chain, Decision, EngineInfo, Problem, Role, Status, Turn
 
@@ -236,7 +236,8 @@ def _written(folder: RunFolder) -> dict[str, Any]:
 
 
 def _certificate(config: RunConfig, decisions: list[Decision]) -> dict[str, dict[str, float]]:
-    calibrator = make_calibrator(config.calibrator_settings())
+    settings = config.calibrator_settings()
+    calibrator = CALIBRATORS[settings.name](settings)  # without its recorded scores: it only counts
     for decision in sorted(decisions, key=lambda decision: decision.index):
         calibrator.replay(decision)
     return calibrator.certificate()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -24,26 +26,42 @@ def read(path: Path) -> Any:
         header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
         shape, _, dtype = header(file)
         if not dtype.hasobject:
+            _require_whole(file, shape, dtype)
             file.seek(0)
             return np.load(file, allow_pickle=False).tolist()
         items = decode_pickle(file.read())
     return items[0] if shape == () and isinstance(items, list) and len(items) == 1 else items
 
 
+def _require_whole(file: BinaryIO, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Raise ValueError before as much memory is taken as a damaged header asks for."""
+    asked, there = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - file.tell()
+    if asked > there or any(length < 0 for length in shape):
+        raise ValueError(f"its header speaks of shape {shape}, and {there:,} bytes follow")
+
+
 def decode_pickle(data: bytes) -> Any:
     """Plain data out of a pickle, arrays as lists. Raises ValueError on anything else, whatever the bytes are."""
     try:
-        return _plain(_Decoder(io.BytesIO(data)).load())
+        return _plain(_Decoder(io.BytesIO(data)).load(), {})
     except Exception as error:  # a hostile pickle can fail in any way; none of them matters beyond this line
         raise ValueError(f"not a pickle of plain data ({str(error)[:60]})") from error
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """Arrays and tuples as lists. What stands in many places is converted once (`done`, by identity), so that a small
+    pickle of lists in lists in lists stays small.
+    """
     if isinstance(value, _Array):
-        return _plain(value.items)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return _plain(value.items, done)
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if id(value) not in done:
+        if isinstance(value, dict):
+            done[id(value)] = {key: _plain(item, done) for key, item in value.items()}
+        else:
+            done[id(value)] = [_plain(item, done) for item in value]
+    return done[id(value)]
 
 
 class _Dtype:

@@ -26,8 +26,10 @@ from atts.types import Chunk, Decision
 
 SHORT = 100  # characters: a last chunk with fewer is not comparable with whole ones
 PERPLEXITIES = ("ppl", "perplexity")  # columns that hold perplexities, which are logged
+LOGGED = "log_perplexity"  # the score that they become
 
 _SHOWN = 3  # reasons named in one message
+_MOST = 2**53  # the first whole number that a column of floating point does not tell from its neighbour
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ def read_record(path: Path, score: str | None = None) -> Record:
     """Recorded chunks from a table (CSV, JSONL, Parquet) or a run folder. Raises InputError.
 
     `score` names the column, or the score of the run (by default the one that the run decided on). A table has the
-    columns problem (or question), sample, turn (0 if absent) and that one, and may have chars and taken_over.
+    columns problem (or question), sample, turn (0 if absent) and that one, and may have chars and taken_over. Columns
+    of perplexities are logged; a table that has one has log_perplexity.
     """
     record = _read_run(path, score) if path.is_dir() else _read_table(path, score)
     if not record.chains:
@@ -193,16 +196,17 @@ def _chunk(row: Mapping[str, Any] | str, score: str, number: int) -> RecordedChu
     if isinstance(row, str):
         raise ValueError(row)
     problem = "problem" if "problem" in row or "question" not in row else "question"
+    if score == LOGGED and score not in row:
+        score = next((column for column in PERPLEXITIES if column in row), score)
     missing = [column for column in (problem, "sample", score) if column not in row]
     if missing:
         raise ValueError(f"no column {missing[0]!r}; it has {', '.join(map(str, row))}")
-    taken_over = _number(row, "taken_over", None)
     return RecordedChunk(
         chunk=Chunk(str(row[problem]), _count(row, "sample"), _count(row, "turn", 0)),
         score=usable_score(_number(row, score, nan), score),
         size=_number(row, "chars", None),
         row=number,
-        taken_over=None if taken_over is None else bool(taken_over),
+        taken_over=_flag(row, "taken_over"),
     )
 
 
@@ -230,6 +234,16 @@ def _number(row: Mapping[str, Any], column: str, absent: _Absent) -> float | _Ab
 
 def _count(row: Mapping[str, Any], column: str, absent: int | None = None) -> int:
     value = _number(row, column, absent)
-    if value is None or not isfinite(value) or value < 0 or value != int(value):
+    if value is None or not 0 <= value < _MOST or value != int(value):
         raise ValueError(f"{column} is {str(row.get(column))[:20]!r}, not a whole number from 0")
     return int(value)
+
+
+def _flag(row: Mapping[str, Any], column: str) -> bool | None:
+    """Whether it is so, as a number or in words; None where nothing stands there."""
+    words = {"true": True, "false": False}
+    text = str(row.get(column)).strip().lower()
+    if text in words:
+        return words[text]
+    value = _number(row, column, None)
+    return None if value is None else bool(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 from atts.config import RunConfig
 from atts.engines import in_process, open_engine
-from atts.errors import RunError
+from atts.errors import InputError, RunError
 from atts.evals import answers, datasets, graders, prompts
 from atts.evals.calibration import Calibration, digest, model_fingerprint, read_calibration, settings_fingerprint
 from atts.evals.check import check
@@ -40,7 +40,7 @@ class Run:
         self.config = config
         self.strategy = strategy_named(config.strategy, config.options)
         self.warnings: list[str] = []
-        self.problems = _load_problems(config, self.warnings.append)
+        self.problems = load_problems(config, self.warnings.append)
         self._by_id = {problem.id: problem for problem in self.problems}
         source = datasets.describe(config.problems)
         self._prompt = prompts.load(config.prompt or source.prompt)
@@ -49,15 +49,19 @@ class Run:
         self._answer = extractors.__getitem__
         self._grader = graders.named(config.grader or source.grader)
         find_score(config.score)
+        self._unrecorded = 0  # problems that a calibration by question does not know
         self._calibration = self._read_calibration()
         self._calibrator = make_calibrator(config.calibrator_settings(), self._calibration.scores)
         self._engines = {
             role: open_engine(getattr(config, role.value), config.engine_options(role)) for role in self.strategy.roles
         }
-        self.folder = self._folder(path or default_path(config))
+        path = path or default_path(config)
+        self._new = not RunFolder.exists(path)
+        self.folder = self._folder(path)
         self._sinks = sinks
         self._pool: Pool | None = None
         self._stopping = False
+        self._refused = False  # by the models, which are not those of the calibration file
         self._alarm = DriftAlarm(config.seed, config.samples)
         self._vote = Vote(config.samples, config.vote_stop, config.vote_error)
 
@@ -85,6 +89,8 @@ class Run:
             await asyncio.to_thread(writer.close)
             await asyncio.to_thread(self._grader.close)
             await asyncio.gather(*(engine.close() for engine in self._engines.values()))
+            if self._refused and self._new:
+                await asyncio.to_thread(self.folder.discard)
 
     async def _execute(self, writer: JournalWriter, journal: Journal, wanted: int) -> dict[str, Any]:
         clock = _clock(journal.last_time)
@@ -94,18 +100,27 @@ class Run:
         if journal.damaged:
             emit(Warned(f"journal lines {journal.damaged} are damaged and were skipped", clock()))
         infos = await asyncio.to_thread(self.folder.engines)
+        for message in self._forewarnings():
+            emit(Warned(message, clock()))
         try:
             if wanted:
                 infos = await self._engine_infos()
                 await asyncio.to_thread(self.folder.begin_session, journal.last_time, ended, infos)
-                self._require_calibrated_on(infos)
                 await self._check(emit, clock)
                 await self._run_chains(writer, emit, clock, journal)
         finally:
             summary = await asyncio.to_thread(self._summary, clock(), infos)
-            await asyncio.to_thread(self.folder.write_summary, summary)
+            if not self._refused:
+                await asyncio.to_thread(self.folder.write_summary, summary)
             emit(RunEnded(clock()))
         return summary
+
+    def _forewarnings(self) -> Iterator[str]:
+        """What is known before anything runs: problems without recorded scores, and the alarm of an earlier session."""
+        if self._unrecorded:
+            yield f"{self._unrecorded} of {len(self.problems)} problems have no recorded scores: ranked among all"
+        if self._alarm.alarmed_at is not None:
+            yield self._drifted()
 
     async def _check(self, emit: Sink, clock: Callable[[], float]) -> None:
         """Look at servers before anything is spent on them; raise `RunError` if the run would fail or be wrong."""
@@ -221,15 +236,24 @@ class Run:
     def _listen(self, decision: Decision, warn: Callable[[str], None]) -> None:
         # When it is taken, not when its turn ends: who ends later depends on the score, and the alarm would hear that.
         if self._alarm.observe(decision.chunk, decision.score):
-            warn(f"the scores of new problems have drifted (alarm after {self._alarm.seen} problems)")
+            warn(self._drifted())
+
+    def _drifted(self) -> str:
+        return f"the scores of new problems have drifted (alarm after {self._alarm.alarmed_at} problems)"
 
     def _grade(self, chain: Chain) -> bool | None:
         return None if chain.answer is None else self._grader.grade(chain.answer, self._by_id[chain.problem])
 
     async def _engine_infos(self) -> dict[Role, EngineInfo]:
-        """Load both models or reach both servers, side by side."""
-        infos = await asyncio.gather(*(engine.info() for engine in self._engines.values()))
-        return dict(zip(self._engines, infos, strict=True))
+        """Load both models or reach both servers, side by side; they have to be those of the calibration file."""
+        answers = await asyncio.gather(*(engine.info() for engine in self._engines.values()))
+        infos = dict(zip(self._engines, answers, strict=True))
+        try:
+            self._require_calibrated_on(infos)
+        except InputError:
+            self._refused = True
+            raise
+        return infos
 
     def _summary(self, wall: float, infos: dict[Role, EngineInfo]) -> dict[str, Any]:
         controlled = self.strategy.controlled
@@ -257,6 +281,8 @@ class Run:
         calibration.require(settings_fingerprint(config), config.calibration)
         if config.scope == "run":  # what is calibrated by question has to know the question
             calibration.require_disjoint(self._by_id, config.calibration)
+        elif config.calibrator == "static":
+            self._unrecorded = calibration.unrecorded(self._by_id, config.calibration)
         return calibration
 
     def _require_calibrated_on(self, infos: dict[Role, EngineInfo]) -> None:
@@ -265,7 +291,7 @@ class Run:
 
     def _folder(self, path: Path) -> RunFolder:
         contents = {"prompt": digest(repr(self._prompt)), "calibration": digest(repr(self._calibration.scores))}
-        if not RunFolder.exists(path):
+        if self._new:
             return RunFolder.create(path, self.config, self.problems, contents)
         folder = RunFolder.open(path)
         folder.refuse_if_different(self.config)
@@ -278,7 +304,8 @@ def default_path(config: RunConfig) -> Path:
     return Path("runs") / f"{Path(config.problems).stem}-{config.strategy}-{config.fingerprint()[:8]}"
 
 
-def _load_problems(config: RunConfig, told: Callable[[str], None]) -> list[Problem]:
+def load_problems(config: RunConfig, told: Callable[[str], None] = lambda line: None) -> list[Problem]:
+    """The problems that a run solves, in its order; `told` hears how many rows were skipped. Raises InputError."""
     return datasets.load(
         config.problems,
         n=config.limit,

@@ -124,6 +124,13 @@ class RunFolder:
             if known.get(name, digest) != digest:
                 raise InputError(f"{self.path} holds another run: the {name} has changed (choose another --out)")
 
+    def discard(self) -> None:
+        """Take back a run that could not begin: its files, and the folder if nothing else is in it."""
+        for name in ("run.json", "problems.jsonl", "journal.jsonl", "sessions.jsonl", "summary.json"):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
     def problems(self) -> list[Problem]:
         """The problems of the run, in its order."""
         path = self.path / "problems.jsonl"

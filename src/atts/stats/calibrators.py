@@ -32,7 +32,8 @@ class RateCalibrator:
 
     A chunk is taken over iff the threshold is positive and `p_value <= threshold`. A chunk without a usable score
     counts as the strangest possible one: it is taken over iff the threshold is positive, that is, if the budget allows;
-    it is never ranked and never banked. At rate 0 nothing is taken over, at rate 1 everything (hard budgets aside).
+    it is never ranked and never banked. (A coin looks at no score, and tosses for that chunk too.) At rate 0 nothing is
+    taken over, at rate 1 everything (hard budgets aside).
     """
 
     def __init__(self, settings: CalibratorSettings) -> None:
@@ -78,6 +79,10 @@ class RateCalibrator:
         """How strange a usable score is: small p, strange chunk."""
         raise NotImplementedError
 
+    def unscored(self, u: float) -> float | None:
+        """The p-value of a chunk without a usable score: none, unless the calibrator never looks at scores."""
+        return None
+
     def threshold(self, groups: Iterable[str]) -> float:
         """What the p-value is compared with."""
         return self.rate
@@ -108,7 +113,7 @@ class RateCalibrator:
         self._restore(state)
 
     def _judge(self, chunk: Chunk, score: float | None, u: float) -> tuple[float | None, float]:
-        p_value = None if score is None else self.p_value(chunk, score, u)
+        p_value = self.unscored(u) if score is None else self.p_value(chunk, score, u)
         return p_value, self.threshold(self.groups(chunk, self._next))
 
     def _state(self) -> dict[str, Any]:
@@ -126,12 +131,17 @@ def _strange(p_value: float | None, threshold: float) -> bool:
 class Coin(RateCalibrator):
     """Bernoulli(rate), blind to the score: the control that every other calibrator is to be read beside.
 
-    Guarantee: every chunk is taken over with probability `rate`, independently, whatever the stream does.
+    Guarantee: every chunk, scored or not, is taken over with probability `rate`, independently of all others, whatever
+    the stream does.
     Needs: nothing. Price: takeovers are spent at random (selectivity 0), and the realised rate has binomial noise.
     """
 
     def p_value(self, chunk: Chunk, score: float, u: float) -> float:
         """The draw itself, which is uniform."""
+        return u
+
+    def unscored(self, u: float) -> float:
+        """The draw as well: a chunk that could not be scored is like any other."""
         return u
 
 
@@ -374,6 +384,10 @@ CALIBRATORS: Mapping[str, type[RateCalibrator]] = {
 }
 
 
+OWN_OPTIONS: Mapping[str, tuple[str, ...]] = {"scope": ("tracked", "static"), "compat": ("static",)}
+"""Options that only some calibrators have, and which those are."""
+
+
 def describe(name: str) -> str:
     """The first line of a calibrator's description."""
     return (CALIBRATORS[name].__doc__ or "").partition("\n")[0]
@@ -438,9 +452,9 @@ def validate(settings: CalibratorSettings, calibrated: bool) -> None:
         raise InputError(f"gain = {settings.gain:g} is outside (0, 10]: 1 is usual, less corrects more slowly")
     if not 0 <= settings.strength <= 1:
         raise InputError(f"strength = {settings.strength:g} is outside [0, 1]")
-    if settings.scope == "question" and settings.name not in ("tracked", "static"):
+    if settings.scope == "question" and settings.name not in OWN_OPTIONS["scope"]:
         raise InputError(f"calibrator {settings.name} has no question scope: use tracked or static, or scope = run")
-    if settings.compat != "none" and settings.name != "static":
+    if settings.compat != "none" and settings.name not in OWN_OPTIONS["compat"]:
         raise InputError(f"compat = {settings.compat} belongs to calibrator static, not to {settings.name}")
     if settings.name == "static" and not calibrated:
         raise InputError("calibrator static needs recorded scores: give a calibration file (atts calibrate writes one)")

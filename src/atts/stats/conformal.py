@@ -134,6 +134,7 @@ class MondrianBanks:
         self.minimum = minimum
         self._all = ScoreBank(window=window)
         self._banks: dict[str, ScoreBank] = {}
+        self._turns: list[int] = []  # those that have a bank, in order
 
     def bank(self, chunk: Chunk) -> ScoreBank:
         """The bank that a chunk is ranked in."""
@@ -151,6 +152,8 @@ class MondrianBanks:
             category = self._category(chunk)
             if category not in self._banks:
                 self._banks[category] = ScoreBank(window=self.window)
+                if self.by == "turn" and not chunk.short:
+                    insort(self._turns, chunk.turn)
             self._banks[category].add(score)
 
     def state(self) -> dict[str, Any]:
@@ -161,6 +164,8 @@ class MondrianBanks:
         """Go on from a saved state."""
         self._all = ScoreBank(state["all"], self.window)
         self._banks = {key: ScoreBank(values, self.window) for key, values in state["banks"].items()}
+        named = (category.partition(":") for category in self._banks)
+        self._turns = sorted(int(turn) for kind, _, turn in named if kind == "turn")
 
     def _category(self, chunk: Chunk) -> str:
         if self.by == "question":
@@ -168,8 +173,6 @@ class MondrianBanks:
         return "short" if chunk.short else f"turn:{chunk.turn}"
 
     def _lender(self, chunk: Chunk) -> ScoreBank:
-        for turn in range(chunk.turn - 1, -1, -1):
-            bank = self._banks.get(f"turn:{turn}")
-            if bank is not None and len(bank) >= self.minimum:
-                return bank
-        return self._all
+        earlier = bisect_left(self._turns, chunk.turn)
+        banks = (self._banks[f"turn:{turn}"] for turn in reversed(self._turns[:earlier]))
+        return next((bank for bank in banks if len(bank) >= self.minimum), self._all)
