@@ -13,7 +13,7 @@ from atts.errors import RunError
 from atts.evals import answers, datasets, graders, prompts
 from atts.evals.calibration import Calibration, model_fingerprint, read_calibration, settings_fingerprint
 from atts.evals.check import check
-from atts.evals.store import Journal, JournalWriter, Key, RunFolder
+from atts.evals.store import Journal, JournalWriter, Key, RunFolder, gaps
 from atts.evals.summary import Tally
 from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, Sink, TurnEnded, Warned, fan_out
 from atts.pipeline.pool import Job, Pool
@@ -92,8 +92,8 @@ class Run:
         ended = self.config.samples * len(self.problems) - wanted
         await asyncio.to_thread(self.folder.begin_session, journal.last_time, ended)
         emit(RunStarted(ended + wanted, ended, self.config.rate if self.strategy.controlled else None, clock()))
-        if journal.damaged:
-            emit(Warned(f"journal lines {journal.damaged} are damaged and were skipped", clock()))
+        for sentence in gaps(journal.damaged, journal.unused):
+            emit(Warned(sentence, clock()))
         infos: dict[Role, EngineInfo] = {}
         try:
             if wanted:

@@ -208,8 +208,14 @@ def taken_over(turn: Turn) -> bool | None:
     """Whether the target took the turn's chunk over; None where that was not in question."""
     if turn.decision is not None:
         return turn.decision.rejected
-    looked_at = turn.scoring is not None or turn.dropped
+    looked_at = turn.scoring is not None or turn.scores or turn.dropped
     return turn.takeover is not None if looked_at else None
+
+
+def standing(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """The turns whose kept pieces are the chain: all from the last one that dropped everything before it."""
+    start = max((place for place, turn in enumerate(turns) if turn.anew), default=0)
+    return turns[start:]
 
 
 def _percentiles(values: ArrayLike) -> dict[str, float | None]:

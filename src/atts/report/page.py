@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from atts.errors import InputError
-from atts.evals.loaded import LoadedRun, standing
+from atts.evals.loaded import LoadedRun
 from atts.evals.store import write_atomically
-from atts.evals.summary import taken_over
+from atts.evals.summary import standing, taken_over
 from atts.report import mathematics
 from atts.report.figures import answer_seconds, plots
 from atts.report.plots import Plot
