@@ -27,14 +27,14 @@ _MOST_FLIPS = 12  # problems that are named in the table
 @click.option("--plot", type=click.Path(path_type=Path), help="draw the frontier into this file (.png, .svg, .pdf)")
 @click.option("--json", "as_json", is_flag=True, help="print as JSON")
 def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
-    r"""Put each RUN (a run folder) beside the first one.
+    """Put each RUN (a run folder) beside the first one.
 
     Differences are paired: over the questions that both runs answered, with 95 % intervals. A run is on the frontier
     if no other one is as accurate for fewer target tokens.
 
     \b
-    atts compare runs/target-only runs/draft-only runs/atts
-    atts compare runs/a runs/b --json
+        atts compare runs/target-only runs/draft-only runs/atts
+        atts compare runs/a runs/b --json
     """
     from atts.evals.compare import compare as compared
     from atts.evals.loaded import load_run

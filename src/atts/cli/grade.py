@@ -11,10 +11,9 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from atts.cli.tables import interval
+from atts.cli.tables import interval, screen
 from atts.errors import InputError
 from atts.evals import answers, datasets
 from atts.evals.graders import Grader, named
@@ -84,14 +83,14 @@ class Options:
 @click.option("--dry-run", is_flag=True, help="show what would change; write nothing, ask no judge")
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def grade(**options: Any) -> int:
-    r"""Grade the chains of RUN again, with other rules or a judge, without generating.
+    """Grade the chains of RUN again, with other rules or a judge, without generating.
 
     RUN is a run folder, or a folder of the reference's problem_*.json files.
 
     \b
-    atts grade runs/first --grader math --dry-run
-    atts grade runs/first --grader judge --model gpt-4.1-mini
-    atts grade results/ --problems math500 --answer boxed
+        atts grade runs/first --grader math --dry-run
+        atts grade runs/first --grader judge --model gpt-4.1-mini
+        atts grade results/ --problems math500 --answer boxed
     """
     asked = Options(**options)
     plan = _plan(asked)
@@ -241,7 +240,7 @@ def _votes(plan: Plan, after: Grading) -> dict[str, Any]:
 
 
 def _show(report: Mapping[str, Any]) -> None:
-    console = Console()
+    console = screen()
     console.print(_figures(report))
     if report["changes"]:
         console.print(_changes(report["changes"]))
@@ -284,4 +283,4 @@ def _changes(changes: list[dict[str, Any]]) -> Table:
 
 def _said(verdict: Mapping[str, Any]) -> str:
     word = {True: "right", False: "wrong", None: "ungraded"}[verdict["correct"]]
-    return f"{word}: {escape((verdict['answer'] or '–')[:40])}"
+    return f"{word}: {(verdict['answer'] or '–')[:40]}"

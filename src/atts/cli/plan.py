@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from atts.cli.tables import percent, screen
 from atts.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def plan(
     MODEL@NxGPU, with models 1.5b, 7b, 8b, 14b, 32b and 70b and GPUs h100, h200, a100 and l40s.
 
     \b
-    atts plan --problems 100 --rates 0.2,0.4
-    atts plan --draft 1.5b@l40s --target 70b@4xa100 --shapes runs/earlier --price 2.5
+        atts plan --problems 100 --rates 0.2,0.4
+        atts plan --draft 1.5b@l40s --target 70b@4xa100 --shapes runs/earlier --price 2.5
     """
     from atts.evals.plan import simulate
 
     base = _base(draft_name, target_name, options)
     plans = list(_variants(base, _names(strategies), _numbers(rates)))
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     rows = []
     for number, one in enumerate(plans, start=1):
         with console.status(f"simulating {one.strategy} ({number} of {len(plans)})"):
@@ -68,7 +68,7 @@ def plan(
         click.echo(json.dumps({"draft": draft_name, "target": target_name, "rows": rows}, indent=2))
     else:
         title = f"{base.work.problems} problems × {base.work.samples}, draft {draft_name}, target {target_name}"
-        Console().print(_table(rows, title, priced=price is not None))
+        screen().print(_table(rows, title, priced=price is not None))
 
 
 def _base(draft_name: str, target_name: str, options: Mapping[str, Any]) -> Plan:
@@ -146,8 +146,6 @@ def _row(outcome: Outcome, price: float | None) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]], title: str, *, priced: bool) -> Table:
-    from atts.cli.tables import percent
-
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("strategy", no_wrap=True)
     names = ["rate", "time\ns", "answer\ns", "tokens\n/s", "target\nshare", "busy, %\ndraft", "\ntarget", "GPU\nhours"]

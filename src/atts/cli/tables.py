@@ -1,11 +1,17 @@
-"""Results as tables that fit a screen."""
+"""Results as tables that fit a screen, and the screen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
+
+
+def screen(*, stderr: bool = False) -> Console:
+    """Where results are printed. Nothing in them is markup: models, servers and file names say much of it."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def summary_table(summary: Mapping[str, Any], folder: str) -> Table:
