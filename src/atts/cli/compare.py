@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from atts.cli.notices import warn
 from atts.cli.tables import percent, seconds
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     """Put each RUN (a run folder) beside the first one.
 
     Differences are paired: over the questions that both runs answered, with 95 % intervals. A run is on the frontier
-    if no other one is as accurate for fewer target tokens.
+    if no other complete one of the same questions is as accurate for fewer target tokens.
 
     \b
         atts compare runs/target-only runs/draft-only runs/atts
@@ -38,8 +39,12 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     """
     from atts.evals.compare import compare as compared
     from atts.evals.loaded import load_run
+    from atts.evals.store import gaps
 
-    found = compared([load_run(path) for path in runs])
+    loaded = [load_run(path) for path in runs]
+    for run in loaded:
+        warn(run.path, gaps(run.damaged, run.unused))
+    found = compared(loaded)
     if plot is not None:
         from atts.cli.plots import draw_frontier
 
@@ -49,6 +54,9 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
         return
     console = Console()
     console.print(_overview(found))
+    if unranked := [one.name for one in found if not one.ranked and len(found) > 1]:
+        why = "no star: not complete, or not the questions of the first run"
+        console.print(f"{why}: {', '.join(unranked)}", markup=False, highlight=False, soft_wrap=True)
     if len(found) > 1:
         console.print()
         console.print(_differences(found))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from atts.cli.notices import warn
 from atts.cli.tables import screen
 from atts.errors import InputError
 
@@ -32,12 +33,14 @@ def report(runs: tuple[Path, ...], out: Path | None, timeline: Path | None) -> N
     if timeline is not None and (len(runs) > 1 or out is not None):
         raise InputError("--timeline writes the trace of one RUN; leave out --out and further runs")
     from atts.evals.loaded import load_run
+    from atts.evals.store import gaps
 
     loaded = [load_run(path) for path in runs]
     console = screen(stderr=True)
     if timeline is not None:
         from atts.report.timeline import write_timeline
 
+        warn(loaded[0].path, gaps(loaded[0].damaged, loaded[0].unused))
         written = write_timeline(loaded[0], timeline)
         console.print(f"{timeline}: {written:,} events", soft_wrap=True)
         return

@@ -29,6 +29,7 @@ class Difference:
 class Compared:
     """One run of a comparison. `best` says that no other run is at least as accurate (maj@k) for fewer target tokens.
 
+    That is asked of the runs that are `ranked` only: complete, and of the same questions as the first run.
     Tokens and seconds are of the whole run; `difference` is None for the first run, and where no question is shared.
     """
 
@@ -44,6 +45,7 @@ class Compared:
     draft_tokens: int
     wall_s: float
     chain_s: float | None
+    ranked: bool
     best: bool
     difference: Difference | None
 
@@ -62,7 +64,8 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
     columns = [_columns(run) for run in runs]
     found = [_accuracy(run) for run in runs]
     cost = [run.summary["tokens"]["target"] for run in runs]
-    best = _frontier([estimates["maj@k"].value for estimates in found], cost)
+    ranked = _ranked(runs)
+    best = _frontier([e["maj@k"].value if one else np.nan for e, one in zip(found, ranked, strict=True)], cost)
     names = list(_distinct([run.name for run in runs]))
     compared = []
     for place, run in enumerate(runs):
@@ -82,6 +85,7 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
                 draft_tokens=tokens["draft"],
                 wall_s=time["wall_s"],
                 chain_s=time["chain_s"]["p50"],
+                ranked=ranked[place],
                 best=best[place],
                 difference=other,
             )
@@ -126,12 +130,21 @@ def _difference(
     return Difference(metrics, gained, lost)
 
 
+def _ranked(runs: Sequence[LoadedRun]) -> list[bool]:
+    """Which runs can be told apart by accuracy and cost; none where there is nothing to tell them from."""
+    questions = [{(problem.id, problem.question) for problem in run.problems} for run in runs]
+    able = [
+        run.summary["status"] == "complete" and own == questions[0] for run, own in zip(runs, questions, strict=True)
+    ]
+    return able if sum(able) > 1 else [False] * len(runs)
+
+
 def _frontier(values: Sequence[float], cost: Sequence[int]) -> list[bool]:
     """Whether no other run is as good for less, or better for as much."""
 
     def beaten(mine: int) -> bool:
         return any(
-            values[other] >= values[mine]
+            values[other] >= values[mine]  # NaN is neither as good nor better
             and cost[other] <= cost[mine]
             and (values[other] > values[mine] or cost[other] < cost[mine])
             for other in range(len(values))
