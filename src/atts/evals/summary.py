@@ -185,9 +185,11 @@ class Tally:
         }
 
     def _answer_times(self) -> list[float]:
-        """For each problem whose samples have all ended, the time from its first chain's beginning to its answer."""
+        """For each problem whose samples have all ended, one with an answer at least, the time from its first chain's
+        beginning to its answer."""
         ended = Counter(row for row, _ in self._ended)
-        return [self._answer_time(row) for row, count in ended.items() if count == self.samples]
+        through = [row for row, count in ended.items() if count == self.samples]
+        return [self._answer_time(row) for row in through if any(answer is not None for answer in self._answers[row])]
 
     def _answer_time(self, row: int) -> float:
         """Until the vote was decided; without vote stop, until the last chain had ended."""
