@@ -55,7 +55,7 @@ def test_runs_without_a_star_are_named(runs: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(compare, [*runs, fewer])
     assert done.exit_code == 0, done.output
     [line] = [line for line in done.stdout.splitlines() if line.startswith("no star")]
-    assert line.endswith("questions of the first run: fewer[bold]")
+    assert line.endswith("run has the same questions: fewer[bold]")
     assert "no star" not in CliRunner().invoke(compare, runs).stdout
 
 

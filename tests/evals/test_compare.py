@@ -60,12 +60,14 @@ def test_the_frontier_is_of_complete_runs_with_the_same_questions(runs: list[att
     fewer = replace(with_verdicts(runs[1], everything), problems=runs[1].problems[:2])
     # Drafts alone would beat both, for no target token at all.
     for other in (partial, fewer):
-        assert [(one.ranked, one.best) for one in compare([target, both, other])] == [
-            (True, False),
-            (True, True),
-            (False, False),
+        assert [(one.group, one.best) for one in compare([target, both, other])] == [
+            (0, False),
+            (0, True),
+            (None, False),
         ]
     assert [one.best for one in compare([both, fewer])] == [False, False]
+    # Two sets of questions have a frontier each.
+    assert [one.best for one in compare([target, both, fewer, fewer])] == [False, True, True, True]
 
 
 def test_names_that_occur_twice(runs: list[atts.LoadedRun]) -> None:

@@ -54,8 +54,8 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
         return
     console = Console()
     console.print(_overview(found))
-    if unranked := [one.name for one in found if not one.ranked and len(found) > 1]:
-        why = "no star: not complete, or not the questions of the first run"
+    if unranked := [one.name for one in found if one.group is None and len(found) > 1]:
+        why = "no star, because not complete or no other complete run has the same questions"
         console.print(f"{why}: {', '.join(unranked)}", markup=False, highlight=False, soft_wrap=True)
     if len(found) > 1:
         console.print()

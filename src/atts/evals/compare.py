@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,7 @@ class Difference:
 class Compared:
     """One run of a comparison. `best` says that no other run is at least as accurate (maj@k) for fewer target tokens.
 
-    That is asked of the runs that are `ranked` only: complete, and of the same questions as the first run.
+    That is asked only within a `group`: two or more complete runs with the same questions, by number; None without one.
     Tokens and seconds are of the whole run; `difference` is None for the first run, and where no question is shared.
     """
 
@@ -45,7 +46,7 @@ class Compared:
     draft_tokens: int
     wall_s: float
     chain_s: float | None
-    ranked: bool
+    group: int | None
     best: bool
     difference: Difference | None
 
@@ -64,8 +65,8 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
     columns = [_columns(run) for run in runs]
     found = [_accuracy(run) for run in runs]
     cost = [run.summary["tokens"]["target"] for run in runs]
-    ranked = _ranked(runs)
-    best = _frontier([e["maj@k"].value if one else np.nan for e, one in zip(found, ranked, strict=True)], cost)
+    groups = _groups(runs)
+    best = _frontier([estimates["maj@k"].value for estimates in found], cost, groups)
     names = list(_distinct([run.name for run in runs]))
     compared = []
     for place, run in enumerate(runs):
@@ -85,7 +86,7 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
                 draft_tokens=tokens["draft"],
                 wall_s=time["wall_s"],
                 chain_s=time["chain_s"]["p50"],
-                ranked=ranked[place],
+                group=groups[place],
                 best=best[place],
                 difference=other,
             )
@@ -130,27 +131,33 @@ def _difference(
     return Difference(metrics, gained, lost)
 
 
-def _ranked(runs: Sequence[LoadedRun]) -> list[bool]:
-    """Which runs can be told apart by accuracy and cost; none where there is nothing to tell them from."""
-    questions = [{(problem.id, problem.question) for problem in run.problems} for run in runs]
-    able = [
-        run.summary["status"] == "complete" and own == questions[0] for run, own in zip(runs, questions, strict=True)
+def _groups(runs: Sequence[LoadedRun]) -> list[int | None]:
+    """For each run the number of its group: complete runs with the same questions can be told apart by cost."""
+    questions = [
+        frozenset((problem.id, problem.question) for problem in run.problems)
+        if run.summary["status"] == "complete"
+        else None
+        for run in runs
     ]
-    return able if sum(able) > 1 else [False] * len(runs)
+    counts = Counter(own for own in questions if own is not None)
+    numbers = {own: number for number, own in enumerate(own for own, count in counts.items() if count > 1)}
+    return [None if own is None else numbers.get(own) for own in questions]
 
 
-def _frontier(values: Sequence[float], cost: Sequence[int]) -> list[bool]:
-    """Whether no other run is as good for less, or better for as much."""
+def _frontier(values: Sequence[float], cost: Sequence[int], groups: Sequence[int | None]) -> list[bool]:
+    """Whether no other run of a run's group is as good for less, or better for as much."""
 
     def beaten(mine: int) -> bool:
         return any(
-            values[other] >= values[mine]  # NaN is neither as good nor better
+            groups[other] == groups[mine]
+            and values[other] >= values[mine]
             and cost[other] <= cost[mine]
             and (values[other] > values[mine] or cost[other] < cost[mine])
             for other in range(len(values))
         )
 
-    return [not np.isnan(value) and not beaten(place) for place, value in enumerate(values)]
+    able = [group is not None and not np.isnan(value) for group, value in zip(groups, values, strict=True)]
+    return [one and not beaten(place) for place, one in enumerate(able)]
 
 
 def _distinct(names: Sequence[str]) -> Iterator[str]:
