@@ -12,8 +12,8 @@ from rich.console import Console
 from atts import live
 from atts.config import resolve
 from atts.evals.runner import Run
-from atts.events import Event, RunStarted, Warned
-from atts.types import Stage
+from atts.events import ChainEnded, ChainStarted, Event, RunStarted, StageEnded, StageQueued, TurnEnded, Warned
+from atts.types import Chain, Stage, Status, Turn
 
 
 def execute(path: Path, console: Console, *, quiet: bool = False) -> tuple[live.Progress, dict[str, object]]:
@@ -82,6 +82,44 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch,
     assert lines[0] == "20 chains wanted, 0 ended before; loading models"
     assert lines[-1].startswith("20/20 chains") and "takeover" in lines[-1] and "tokens/s" in lines[-1]
     assert "\x1b" not in text(console)
+
+
+def test_a_line_before_the_first_chain_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_LINE_EVERY", 0.0)
+    lines: list[str] = []
+    sink = live.plain_lines(live.Meters(live.Progress()), lines.append)
+    sink(RunStarted(2, 0, None, 0.0))
+    sink(ChainStarted("p", 0, 0, 0.0))
+    assert len(lines) == 1  # models load
+    sink(StageQueued(Stage.DRAFT, "p", 0, 1.0))
+    sink(StageEnded(Stage.DRAFT, "p", 0, True, 100, 2.0))
+    sink(TurnEnded(Turn("p", 0, 0), 2.0))
+    assert lines[-1] == "0/2 chains, 1 open, 1 turn, tokens/s: draft 100, scored 0, target 0"
+
+
+def test_time_left_follows_the_turns_that_are_made() -> None:
+    """Sixteen chains of twelve turns side by side: as the first one ends, the others are as good as through."""
+    progress = live.Progress()
+    progress(RunStarted(32, 0, None, 0.0))
+    for sample in range(16):
+        progress(ChainStarted("p", sample, 0, 0.0))
+        progress(StageQueued(Stage.DRAFT, "p", sample, 0.0))
+    for turn in range(12):
+        for sample in range(16):
+            assert progress.time_left is None
+            progress(TurnEnded(Turn("p", sample, turn), (turn + 1) * 0.5))
+    progress(ChainEnded(Chain("p", 0, Status.DONE, "end", 12, "", "42", 0.0, 6.0), True, 6.0))
+    # Fifteen last turns, and sixteen chains more.
+    assert progress.time_left == pytest.approx(6 * (15 + 16 * 12) / (16 * 12))
+    for sample in range(1, 16):
+        progress(ChainEnded(Chain("p", sample, Status.ERROR, "down", 12, "", None, 0.0, 6.0), None, 6.0))
+    assert progress.time_left == pytest.approx(6)
+
+
+def test_a_terminal_that_cannot_draw_gets_plain_lines(tmp_path: Path) -> None:
+    dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
+    execute(tmp_path / "r", dumb)
+    assert text(dumb).startswith("20 chains wanted") and "\x1b" not in text(dumb)
 
 
 def test_quiet_is_quiet(tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ class Progress:
     queued: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
     running: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
     tokens: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
+    turns: int = 0
+    """Turns that were completed in this session."""
+    reached: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By open chain: turns that it has."""
+    whole: list[int] = field(default_factory=lambda: [0, 0])
+    """Chains that came to their end, and their turns."""
     by_turn: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     warning: str = ""
     started: float | None = None
@@ -78,6 +84,7 @@ class Progress:
                 self._turn(event)
             case ChainStarted():
                 self.open += 1
+                self.reached[event.problem, event.sample] = event.turn
             case ChainEnded():
                 self._chain(event)
             case RunStarted():
@@ -86,6 +93,8 @@ class Progress:
                 self.warning = event.message
 
     def _turn(self, event: TurnEnded) -> None:
+        self.turns += 1
+        self.reached[event.turn.problem, event.turn.sample] = event.turn.turn + 1
         if (decision := event.turn.decision) is not None:
             self.decisions += 1
             self.taken_over += decision.rejected
@@ -96,6 +105,10 @@ class Progress:
     def _chain(self, event: ChainEnded) -> None:
         self.open -= 1
         self.ended += 1
+        self.reached.pop((event.chain.problem, event.chain.sample), None)
+        if event.chain.status is Status.DONE:
+            self.whole[0] += 1
+            self.whole[1] += event.chain.turns
         self.failed += event.chain.status is Status.ERROR
         if event.chain.status is Status.DONE and (event.correct is not None or event.chain.answer is None):
             row = self.verdicts[event.chain.problem]
@@ -109,9 +122,17 @@ class Progress:
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until the last chain ends, at the pace so far."""
+        """Seconds until the last chain ends, at the pace of turns so far; None before a chain has come to its end.
+
+        A chain is taken to have as many turns as those that did, and one more where it has these already.
+        """
+        chains, turns = self.whole
+        if not chains or not self.turns:
+            return None
         left = self.wanted - self.ended_before - self.ended
-        return self.elapsed * left / self.ended if self.ended else None
+        usual = turns / chains
+        ahead = sum(min(reached, usual - 1) for reached in self.reached.values())
+        return self.elapsed * max(0.0, left * usual - ahead) / self.turns
 
 
 @dataclass(slots=True)
@@ -152,7 +173,7 @@ def watch(console: Console, *, quiet: bool = False) -> Iterator[Sink]:
     meters = Meters(progress)
     if quiet:
         yield progress
-    elif console.is_terminal:
+    elif console.is_terminal and not console.is_dumb_terminal:
         with Live(get_renderable=lambda: view(meters), console=console, refresh_per_second=_REFRESH, transient=True):
             yield progress
     else:
@@ -171,7 +192,7 @@ def plain_lines(meters: Meters, write: Callable[[str], None]) -> Sink:
             write(f"warning: {event.message}")
         elif isinstance(event, RunStarted):
             write(f"{event.chains} chains wanted, {event.ended} ended before; loading models")
-        elif time.monotonic() - last >= _LINE_EVERY and progress.ended:
+        elif time.monotonic() - last >= _LINE_EVERY and progress.started is not None:
             last = time.monotonic()
             write(", ".join(part for part in (_chains(progress), *_figures(meters)) if part))
 
@@ -221,9 +242,11 @@ def _stages(meters: Meters) -> Table:
 
 def _chains(progress: Progress) -> str:
     done = progress.ended_before + progress.ended
-    failed = f", {progress.failed} failed" if progress.failed else ""
-    left = f", {_left(progress)}" if progress.ended else ""
-    return f"{done}/{progress.wanted} chains{failed}{left}"
+    parts = [f"{done}/{progress.wanted} chains"]
+    parts += [f"{progress.open} open"] if progress.open else []
+    parts += [f"{progress.failed} failed"] if progress.failed else []
+    parts += [f"{progress.turns:,} turn" + ("" if progress.turns == 1 else "s")]
+    return ", ".join(filter(None, [*parts, _left(progress)]))
 
 
 def _left(progress: Progress) -> str:

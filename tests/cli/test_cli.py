@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +19,9 @@ from click.testing import CliRunner
 import atts
 from atts.cli import COMMANDS, cli
 from atts.config import RunConfig
+from atts.engines.scripted import ScriptedEngine
+from atts.errors import EngineError
+from tests.polling import until
 
 SCRIPTED = ["--draft", "scripted:5", "--target", "scripted:5", "--limit", "3", "--samples", "2"]
 
@@ -30,11 +39,25 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert all(name in shown.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_every_command_has_help(name: str) -> None:
-    result = CliRunner().invoke(cli, [name, "--help"])
+    """As in the golden file; `ATTS_GOLDEN=write pytest tests/cli/test_cli.py` writes them anew, to be read."""
+    result = CliRunner().invoke(cli, [*filter(None, [name]), "--help"], prog_name="atts", terminal_width=80)
     assert result.exit_code == 0, result.output
     assert max(map(len, result.output.splitlines())) <= 100
+    golden = Path(__file__).parent / "help" / f"{name or 'atts'}.txt"
+    if os.environ.get("ATTS_GOLDEN") == "write":
+        golden.write_text(result.output, encoding="utf-8")
+    assert result.output == golden.read_text(encoding="utf-8")
+
+
+def test_examples_are_code_on_the_page_of_commands() -> None:
+    make = pytest.importorskip("mkdocs_click._docs").make_command_docs
+    markdown = pytest.importorskip("markdown").markdown
+    page = markdown("\n".join(make("atts", cli)))
+    blocks = re.findall(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+    assert sum(block.startswith("atts ") for block in blocks) >= 9
+    assert not re.search(r"<p>atts ", page) and "\\b" not in page
 
 
 def test_every_key_of_the_configuration_is_an_option_with_its_description() -> None:
@@ -55,6 +78,45 @@ def test_a_run_prints_a_table_and_says_where_it_is(tmp_path: Path) -> None:
     }
     again = run_atts("run", *SCRIPTED, cwd=tmp_path)
     assert (again.returncode, again.stdout) == (0, done.stdout)
+
+
+def test_square_brackets_in_paths_and_errors_are_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = ScriptedEngine.__init__
+
+    def failing(self: ScriptedEngine, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        self.script = replace(self.script, fail=lambda call, count: EngineError("[INST] hi [/INST] :x: C:\\"))
+
+    monkeypatch.setattr(ScriptedEngine, "__init__", failing)
+    out = str(tmp_path / "r[/b]")
+    result = CliRunner().invoke(cli, ["run", *SCRIPTED, "--out", out], env={"COLUMNS": "300"})
+    assert result.exception is None, result.output
+    assert "6 × [INST] hi [/INST] :x: C:\\" in result.stdout and out in result.stdout
+
+
+def test_interrupted_in_a_folder_with_square_brackets(tmp_path: Path) -> None:
+    slow = ["--draft", "scripted:50,0.2", "--target", "scripted:50,0.2"]
+    command = [
+        sys.executable,
+        "-m",
+        "atts",
+        "run",
+        *SCRIPTED,
+        *slow,
+        "--turns",
+        "50",
+        "--chunk",
+        "step",
+        "--out",
+        "r[/b]",
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        journal = tmp_path / "r[/b]" / "journal.jsonl"
+        asyncio.run(until(lambda: journal.exists() and journal.stat().st_size > 0))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert "the same command goes on (r[/b])" in err and "r[/b]" in out and "Traceback" not in err
 
 
 def test_json_alone_is_on_standard_output(tmp_path: Path) -> None:

@@ -70,6 +70,28 @@ def test_compare_fits_eighty_columns_and_draws(runs: list[str], tmp_path: Path) 
     assert "draft-only" in done.stdout and plot.read_text().lstrip().startswith("<?xml")
 
 
+def test_runs_without_a_star_are_named(runs: list[str], tmp_path: Path) -> None:
+    fewer = str(execute(tmp_path / "fewer[bold]", limit=2))
+    done = CliRunner().invoke(compare, [*runs, fewer])
+    assert done.exit_code == 0, done.output
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("no star")]
+    assert line.endswith("run has the same questions: fewer[bold]")
+    assert "no star" not in CliRunner().invoke(compare, runs).stdout
+
+
+@pytest.mark.parametrize("command", ["compare", "timeline"])
+def test_damaged_lines_are_named(command: str, tmp_path: Path) -> None:
+    path = execute(tmp_path / "r")
+    lines = (path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    lines[4] = b"[" * 200_000 + b"\n"
+    (path / "journal.jsonl").write_bytes(b"".join(lines))
+    timeline = [str(path), "--timeline", str(tmp_path / "trace.json")]
+    done = CliRunner().invoke(*((compare, [str(path)]) if command == "compare" else (report, timeline)))
+    assert done.exit_code == 0, done.output
+    assert f"warning: {path}: Damaged lines of the journal were left out: 5.\n" in done.stderr
+    assert "could not be used" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -53,6 +53,23 @@ def test_the_frontier(runs: list[atts.LoadedRun]) -> None:
     assert best == {"draft-only": True, "target-only": False, "atts": True}
 
 
+def test_the_frontier_is_of_complete_runs_with_the_same_questions(runs: list[atts.LoadedRun]) -> None:
+    everything = {problem.id for problem in runs[0].problems}
+    both, target = (with_verdicts(run, everything) for run in (runs[0], runs[2]))
+    partial = replace(with_verdicts(runs[1], everything), summary={**runs[1].summary, "status": "partial"})
+    fewer = replace(with_verdicts(runs[1], everything), problems=runs[1].problems[:2])
+    # Drafts alone would beat both, for no target token at all.
+    for other in (partial, fewer):
+        assert [(one.group, one.best) for one in compare([target, both, other])] == [
+            (0, False),
+            (0, True),
+            (None, False),
+        ]
+    assert [one.best for one in compare([both, fewer])] == [False, False]
+    # Two sets of questions have a frontier each.
+    assert [one.best for one in compare([target, both, fewer, fewer])] == [False, True, True, True]
+
+
 def test_names_that_occur_twice(runs: list[atts.LoadedRun]) -> None:
     assert [one.name for one in compare([runs[0], runs[0]])] == ["atts", "atts (2)"]
     assert compare([runs[0]])[0].plain()["difference"] is None

@@ -13,6 +13,7 @@ import atts
 from atts.config import resolve
 from atts.errors import InputError
 from atts.evals.runner import Run
+from atts.report.figures import answer_seconds
 from atts.report.page import render
 from atts.types import Status
 
@@ -79,7 +80,28 @@ def test_failed_chains_are_neither_right_nor_wrong(tmp_path: Path) -> None:
     assert np.isnan(run.outcomes.correct).sum() == 1
     assert run.summary["status"] == "failed"
     shown = page(run)
+    assert run.summary["time"]["answer_s"]["p50"] is not None
     assert "1 of 12 chains failed" in shown and "the server &lt;b&gt;fell&lt;/b&gt;" in shown
+
+
+def test_problems_without_any_answer_took_no_time_to_answer(tmp_path: Path) -> None:
+    path = execute(tmp_path / "r")
+    lines = (path / "journal.jsonl").read_text().splitlines()
+    ends = [json.loads(line) for line in lines if line.startswith('{"kind":"chain"')]
+    failed = [json.dumps(chain | {"status": "error", "reason": "down", "answer": None}) for chain in ends]
+    (path / "journal.jsonl").write_text("\n".join(failed) + "\n")
+    run = atts.load_run(path)
+    assert run.summary["time"]["answer_s"] == {"p50": None, "p99": None}
+    assert answer_seconds(run) == {}
+    assert "12 of 12 chains failed" in page(run)
+
+
+def test_a_partial_run_says_what_its_figures_are_of(tmp_path: Path) -> None:
+    path = execute(tmp_path / "r")
+    lines = (path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (path / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    shown = page(atts.load_run(path))
+    assert "count the turns of open chains too" in shown and "all figures" not in shown
 
 
 @pytest.mark.parametrize("strategy", ["draft-only", "specreason", "lockstep", "atts-self", "speculative-thinking"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,46 @@ def test_a_damaged_line_is_named_and_skipped(folder: RunFolder) -> None:
     assert journal.damaged == [2, 4, 5]
     # Turn 2 has lost its predecessor: the chain goes on from turn 1.
     assert [turn.turn for turn in journal.turns["p0", 0]] == [0]
+    assert journal.unused == {("p0", 0): 1}
+    assert folder.gaps()[:2] == [
+        "Damaged lines of the journal were left out: 2, 4, 5.",
+        "1 further turn of 1 chain could not be used, because a turn before them is missing.",
+    ]
+
+
+@pytest.mark.parametrize("line", [b"[" * 200_000, b'{"kind":"turn","problem":' + b"[" * 200_000])
+def test_a_line_nested_without_end_is_damaged(line: bytes, folder: RunFolder) -> None:
+    (folder.path / "journal.jsonl").write_bytes(line + b"\n")
+    assert folder.journal().damaged == [1]
+
+
+def test_a_time_that_is_no_time_damages_its_line_and_a_score_does_not(folder: RunFolder) -> None:
+    writer = folder.append()
+    writer.turn(a_turn(0))
+    writer.turn(a_turn(1))
+    writer.close()
+    path = folder.path / "journal.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first.replace(b'"p_value":0.5', b'"p_value":NaN') + second.replace(b'"end":1.5', b'"end":1e999'))
+    journal = folder.journal()
+    assert journal.damaged == [2]
+    assert len(journal.turns["p0", 0]) == 1
+
+
+def test_a_chain_that_was_tried_again_has_one_history_with_all_its_turns(folder: RunFolder) -> None:
+    writer = folder.append()
+    writer.turn(a_turn(0))
+    writer.turn(a_turn(0, sample=1))
+    writer.chain(replace(a_chain(), status=Status.ERROR, turns=1))
+    writer.chain(replace(a_chain(1), turns=1))
+    writer.turn(a_turn(1))
+    writer.chain(a_chain())
+    writer.turn(a_turn(0, sample=2))  # never ended
+    writer.close()
+    found = {chain.sample: (chain.status, [turn.turn for turn in turns]) for chain, turns in folder.histories()}
+    assert found == {1: (Status.DONE, [0]), 0: (Status.DONE, [0, 1])}
+    assert len(list(folder.histories())) == 2
+    assert folder.gaps() == ["14 of 16 chains have not ended."]
 
 
 def test_one_process_at_a_time(folder: RunFolder) -> None:

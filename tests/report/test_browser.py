@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atts import load_run
+from atts.evals.summary import taken_over
 from atts.report.page import write_page
 from tests.report.conftest import execute, write_run
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = pytest.mark.browser
 
@@ -76,6 +77,7 @@ def test_unfolds_a_chain_and_shows_a_decision_without_a_mouse(show: Open, tmp_pa
     page.wait_for_selector(".chain")
     page.locator(".chain > summary").focus()
     page.keyboard.press("Enter")
+    page.locator(".facts").nth(1).wait_for()
     accepted, taken = page.locator(".facts").all_inner_texts()
     assert "accepted" in accepted and "p 0.75 > threshold 0.25" in accepted and "score 0.5" in accepted
     assert "target takes over" in taken and "p 0.125 ≤ threshold 0.25" in taken
@@ -106,6 +108,129 @@ def test_thinking_is_folded(show: Open, tmp_path: Path) -> None:
     page.locator(".chain").get_by_text("Let me see.").wait_for()
 
 
+def unfold(page: Page) -> Locator:
+    """Opens the first problem and its first chain, and waits for the chain's turns."""
+    page.locator("button.open").first.click()
+    page.locator(".chain > summary").first.click()
+    page.locator(".chain .facts").first.wait_for(state="attached")
+    return page.locator(".chain").first
+
+
+def test_thinking_is_folded_where_it_ends_whatever_characters_it_has(show: Open, tmp_path: Path) -> None:
+    smiles = "\U0001f600" * 6
+    texts: list[tuple[str, str | None]] = [
+        (f"<think>Let {smiles} be.\n\n", None),
+        (f"Nearly {smiles} done</think>The answer is \\(x^2\\).\n\n", None),
+        (f"{smiles} and \\(y^2\\).", None),
+    ]
+    chain = unfold(show(write_run(tmp_path / "r", texts)))
+    folds = chain.locator("details.thinking")
+    assert folds.first.locator("summary").inner_text() == "thinking: 1 turns, 5 tokens"
+    turn = chain.locator(":scope > .turn").first
+    assert turn.locator(".piece > .text").inner_text().startswith("The answer is")
+    turn.locator("details.thinking summary").click()
+    assert turn.locator("details.thinking .text").inner_text() == f"Nearly {smiles} done</think>"
+    assert chain.locator(":scope > .turn msup").count() == 2
+
+
+def test_a_page_of_a_text_cuts_no_character_and_no_formula(show: Open, tmp_path: Path) -> None:
+    smiles, formula = "a" + "\U0001f600" * 4000, "b" * 5995 + " \\(x^2+y^2\\) after"
+    chain = unfold(show(write_run(tmp_path / "r", [(smiles, None), (formula, None)])))
+    pieces = chain.locator(".piece .text")
+    assert "\ufffd" not in pieces.first.inner_text()
+    assert pieces.last.locator("math").count() == 1
+    button = pieces.first.get_by_role("button")
+    button.focus()
+    button.press("Enter")
+    # All of it is shown: the button is gone, and the focus is where it stood.
+    assert pieces.first.get_by_role("button").count() == 0
+    assert chain.page.evaluate("document.activeElement.textContent").endswith("\U0001f600")
+    assert pieces.first.inner_text() == smiles
+
+
+def test_show_more_keeps_the_focus(show: Open, tmp_path: Path) -> None:
+    page = show(write_run(tmp_path / "r", [("one line\n" * 3000, None)]))
+    button = unfold(page).get_by_role("button").last
+    button.focus()
+    for _ in range(2):
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.textContent").startswith("Show more")
+
+
+def test_a_decision_and_its_sign_agree(show: Open, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", [("One.\n\n", None), ("Two.\n\n", "So."), ("Three.", None)])
+    path = run / "journal.jsonl"
+    first, second, third, *rest = path.read_text().splitlines(keepends=True)
+    first = first.replace('"p_value":0.75,"threshold":0.25', '"p_value":0.36341,"threshold":0.36339')
+    second = second.replace('"p_value":0.125', '"p_value":0.25')
+    third = third.replace('"score":0.5', '"score":NaN').replace('"p_value":0.75', '"p_value":1e999')
+    path.write_text("".join([first, second, third, *rest]))
+    chain = unfold(show(run))
+    accepted, taken, broken = chain.locator(".facts").all_inner_texts()
+    assert "accepted" in accepted and "p 0.36341 > threshold 0.36339" in accepted
+    assert "target takes over" in taken and "p 0.25 ≤ threshold 0.25" in taken
+    assert "score –" in broken and "p – against threshold 0.25" in broken
+
+
+@pytest.mark.parametrize(
+    ("strategy", "says"), [("specreason", "target takes over"), ("atts-self", "rejected"), ("target-only", "")]
+)
+def test_what_other_methods_took_over_is_said(strategy: str, says: str, show: Open, tmp_path: Path) -> None:
+    run = execute(tmp_path / "r", strategy=strategy)
+    loaded = load_run(run)
+    page = show(run)
+    chain = unfold(page)
+    taken = sum(bool(taken_over(turn)) for turn in loaded.turns[loaded.problems[0].id, 0])
+    assert f"{taken} taken over" in chain.locator("summary").first.inner_text()
+    shown = chain.locator(".facts p").all_inner_texts()
+    assert shown.count(says) == taken
+    if strategy != "specreason":
+        assert "target takes over" not in shown
+
+
+def test_problems_whose_vote_was_decided_are_not_unfinished(show: Open, tmp_path: Path) -> None:
+    run = execute(tmp_path / "r", samples=8, vote_stop="exact", chains=3)
+    cancelled = load_run(run).summary["chains"]["cancelled"]
+    assert cancelled > 0
+    page = show(run)
+    assert f"{cancelled} of 32 chains were cancelled: the vote is decided." in page.locator(".notices").inner_text()
+    page.get_by_label("Show").select_option("unfinished")
+    assert problems(page) == []
+
+
+def test_hidden_characters_are_shown_and_piled_up_ones_stay_inside(show: Open, tmp_path: Path) -> None:
+    hidden = "tags \U000e0041 soft \u00ad mongolian \u180e hangul \u115f end"
+    piled = "Z" + "\u0301" * 400
+    page = show(write_run(tmp_path / "r", [(hidden, None), (piled, None)], question=hidden + piled))
+    chain = unfold(page)
+    shown = chain.locator(".piece .text").first.inner_text()
+    assert all(code in shown for code in ("U+E0041", "U+00AD", "U+180E", "U+115F"))
+    assert "⟨U+E0041⟩" in page.locator(".question").inner_text()
+    for place in (".question", ".statement", ".piece"):
+        assert page.locator(place).last.evaluate("element => getComputedStyle(element).overflowY") == "clip"
+
+
+def test_turns_behind_a_damaged_line_are_counted_in_their_chain(show: Open, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", [("One.\n\n", None), ("Two.\n\n", None), ("Three.", None)])
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(b"".join([lines[0], b"{\n", *lines[2:]]))
+    page = show(run)
+    assert "1 further turn of 1 chain could not be used" in page.locator(".notices").first.inner_text()
+    assert "1 further turn of this chain could not be used" in unfold(page).inner_text()
+
+
+def test_a_phone_scrolls_tables_and_finds_every_figure(show: Open, finished: Path) -> None:
+    page = show(finished, width=390)
+    for fold in page.locator("details.figures > summary").all():
+        fold.click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    unfold(page)
+    figures = page.locator(".viewer .narrow")
+    assert figures.is_visible()
+    assert all(word in figures.inner_text() for word in ("agree", "takeover", "tokens", "target", "time"))
+    assert not show(finished).locator(".narrow").first.is_visible()
+
+
 HOSTILE = {
     "script": "<script>alert(1)</script><script src=http://192.0.2.1/x.js></script>",
     "closing": "</script></style></textarea></title><h1 id=owned>owned</h1><style>body{display:none}</style>",
@@ -125,6 +250,7 @@ def test_hostile_text_stays_text(show: Open, tmp_path: Path) -> None:
     before = page.evaluate(elements)
     page.locator("button.open").click()
     page.locator(".chain > summary").click()
+    page.locator(".piece.target").nth(len(texts) - 1).wait_for()
     assert page.locator(".piece.target").count() == len(texts)
     for fold in page.locator(".dropped summary").all():
         fold.click()

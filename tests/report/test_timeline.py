@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,30 @@ def test_sums_of_lanes_are_the_busy_times(trace: list[dict[str, Any]], run: Path
     barrier = sum(stage["barrier"] for stage in time["stages"].values())
     for name, seconds in (("waiting", time["waiting_s"]), ("held back", barrier)):
         assert sum(event["dur"] for event in chains if event["name"] == name) / 1e6 == pytest.approx(seconds, abs=1e-5)
+
+
+def test_chains_that_failed_before_their_first_turn_have_lanes(run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run, tmp_path / "r"))
+    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
+    ends = [line.replace('"status":"done"', '"status":"error"') for line in lines if line.startswith('{"kind":"chain"')]
+    (run / "journal.jsonl").write_text("".join(ends))
+    write_timeline(load_run(run), tmp_path / "trace.json")
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    chains = [event for event in events if event["ph"] == "X" and event["pid"] == 3]
+    assert len(chains) == len({event["tid"] for event in chains}) == 12
+    assert {event["args"]["status"] for event in chains} == {"error"}
+
+
+def test_a_score_that_is_no_number_leaves_the_trace_valid(run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run, tmp_path / "r"))
+    text = (run / "journal.jsonl").read_text()
+    (run / "journal.jsonl").write_text(text.replace('"p_value":0.', '"p_value":1e999,"was":0.', 1))
+    write_timeline(load_run(run), tmp_path / "trace.json")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    json.loads((tmp_path / "trace.json").read_text(), parse_constant=refuse)
 
 
 def test_arrows_lead_along_every_chain(trace: list[dict[str, Any]]) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 
 from atts.cli.options import config_options
+from atts.cli.tables import screen
 from atts.config import RunConfig, resolve
 from atts.errors import InputError, RunError
 from atts.types import Role
@@ -61,10 +62,10 @@ def calibrate(
     settings given here are believed. Perplexities (.npy, columns ppl and perplexity) are logged.
 
     \b
-    atts calibrate --out bundled.json
-    atts calibrate math500 --limit 100 --draft sglang:… --target sglang:… --out math500.json
-    atts calibrate --from ppl_array.npy --draft sglang:… --target sglang:… --out math500.json
-    atts calibrate --describe math500.json
+        atts calibrate --out bundled.json
+        atts calibrate math500 --limit 100 --draft sglang:… --target sglang:… --out math500.json
+        atts calibrate --from ppl_array.npy --draft sglang:… --target sglang:… --out math500.json
+        atts calibrate --describe math500.json
     """
     from atts.evals.calibration import read_calibration, write_calibration
 
@@ -85,7 +86,7 @@ def calibrate(
     if as_json:
         click.echo(json.dumps(described, indent=2))
     else:
-        Console().print(_table(described, str(describe or out)))
+        screen().print(_table(described, str(describe or out)))
 
 
 def record(config: RunConfig, out: Path, *, quiet: bool) -> Calibration:

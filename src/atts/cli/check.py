@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from atts.cli.tables import screen
 from atts.config import RunConfig, resolve
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def check(
     scores? Stop strings and seeds heeded? Tokenizers equal? A run makes the same check first.
 
     \b
-    atts check --draft sglang:http://127.0.0.1:30000 --target sglang:http://127.0.0.1:30001
+        atts check --draft sglang:http://127.0.0.1:30000 --target sglang:http://127.0.0.1:30001
     """
     # Whoever checks looks at a screen: the waits of a run would be too long.
     given = {"timeout": 60.0, "patience": 10.0} | {key: value for key, value in options.items() if value is not None}
@@ -51,7 +52,7 @@ def check(
     if as_json:
         click.echo(json.dumps(report.plain(), indent=2, ensure_ascii=False))
     else:
-        Console().print(table(report))
+        screen().print(table(report))
     return 0 if report.ok else 1
 
 
@@ -79,6 +80,6 @@ def table(report: Report) -> Table:
     for column in ("engine", "looked at", "", "found"):
         shown.add_column(column, overflow="fold")
     for finding in report.findings:
-        outcome = f"[{_STYLES[finding.outcome]}]{finding.outcome}[/]"
-        shown.add_row(finding.role or "both", finding.name, outcome, finding.detail.replace("[", r"\["))
+        outcome = Text(finding.outcome, _STYLES[finding.outcome])
+        shown.add_row(finding.role or "both", finding.name, outcome, finding.detail)
     return shown

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from atts.cli.tables import percent, seconds
+from atts.cli.notices import warn
+from atts.cli.tables import percent, screen, seconds
 
 if TYPE_CHECKING:
     from atts.evals.compare import Compared
@@ -30,16 +29,20 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     """Put each RUN (a run folder) beside the first one.
 
     Differences are paired: over the questions that both runs answered, with 95 % intervals. A run is on the frontier
-    if no other one is as accurate for fewer target tokens.
+    if no other complete one of the same questions is as accurate for fewer target tokens.
 
     \b
-    atts compare runs/target-only runs/draft-only runs/atts
-    atts compare runs/a runs/b --json
+        atts compare runs/target-only runs/draft-only runs/atts
+        atts compare runs/a runs/b --json
     """
     from atts.evals.compare import compare as compared
     from atts.evals.loaded import load_run
+    from atts.evals.store import gaps
 
-    found = compared([load_run(path) for path in runs])
+    loaded = [load_run(path) for path in runs]
+    for run in loaded:
+        warn(run.path, gaps(run.damaged, run.unused))
+    found = compared(loaded)
     if plot is not None:
         from atts.cli.plots import draw_frontier
 
@@ -47,8 +50,11 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([one.plain() for one in found], indent=2, ensure_ascii=False))
         return
-    console = Console()
+    console = screen()
     console.print(_overview(found))
+    if unranked := [one.name for one in found if one.group is None and len(found) > 1]:
+        why = "no star, because not complete or no other complete run has the same questions"
+        console.print(f"{why}: {', '.join(unranked)}", soft_wrap=True)
     if len(found) > 1:
         console.print()
         console.print(_differences(found))
@@ -58,7 +64,7 @@ def _overview(found: Sequence[Compared]) -> Table:
     """A run a column would not fit; a run a row does."""
     shared = {one.data for one in found}
     data = f" on {found[0].data}" if len(shared) == 1 else ""
-    table = _table(escape(f"accuracy and cost{data}; * on the frontier of maj@k against target tokens"))
+    table = _table(f"accuracy and cost{data}; * on the frontier of maj@k against target tokens")
     table.add_column("run", overflow="fold")
     for head in ("pass@1", "maj@k", "takeover", "target\ntokens", "draft\ntokens", "wall", "a chain"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -66,7 +72,7 @@ def _overview(found: Sequence[Compared]) -> Table:
         mark = " *" if one.best else ""
         state = "" if one.status == "complete" else f" ({one.status})"
         table.add_row(
-            escape(one.name) + mark + state + ("" if data else escape(f"\n{one.data}")),
+            one.name + mark + state + ("" if data else f"\n{one.data}"),
             percent(_value(one.accuracy["pass@1"])),
             percent(_value(one.accuracy["maj@k"])),
             percent(one.rate),
@@ -79,19 +85,19 @@ def _overview(found: Sequence[Compared]) -> Table:
 
 
 def _differences(found: Sequence[Compared]) -> Table:
-    table = _table(f"against {escape(found[0].name)}: points, 95 % interval, paired by question")
+    table = _table(f"against {found[0].name}: points, 95 % interval, paired by question")
     table.add_column("run", overflow="fold")
     for head in ("questions", "pass@1", "maj@k"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("vote flipped", overflow="fold")
     for one in found[1:]:
         if one.difference is None:
-            table.add_row(escape(one.name), "0", "–", "–", "no question in common")
+            table.add_row(one.name, "0", "–", "–", "no question in common")
             continue
         metrics = one.difference.metrics
         flips = f"to right: {_names(one.difference.gained)}\nto wrong: {_names(one.difference.lost)}"
         questions = str(metrics["maj@k"].questions)
-        table.add_row(escape(one.name), questions, _points(metrics["pass@1"]), _points(metrics["maj@k"]), flips)
+        table.add_row(one.name, questions, _points(metrics["pass@1"]), _points(metrics["maj@k"]), flips)
     return table
 
 
@@ -103,7 +109,7 @@ def _names(names: Sequence[str]) -> str:
     if not names:
         return "none"
     rest = f" and {len(names) - _MOST_FLIPS} more" if len(names) > _MOST_FLIPS else ""
-    return escape(f"{len(names)} ({', '.join(names[:_MOST_FLIPS])}{rest})")
+    return f"{len(names)} ({', '.join(names[:_MOST_FLIPS])}{rest})"
 
 
 def _points(estimate: Estimate) -> str:

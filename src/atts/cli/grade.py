@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from atts.cli.tables import interval
+from atts.cli.tables import interval, screen
 from atts.errors import InputError
 from atts.evals import answers, datasets
 from atts.evals.graders import Grader, named
@@ -101,9 +99,9 @@ def grade(**options: Any) -> int:
     RUN is a run folder, or a folder of the reference's problem_*.json files.
 
     \b
-    atts grade runs/first --grader math --dry-run
-    atts grade runs/first --grader judge --model gpt-4.1-mini
-    atts grade results/ --problems math500 --answer boxed
+        atts grade runs/first --grader math --dry-run
+        atts grade runs/first --grader judge --model gpt-4.1-mini
+        atts grade results/ --problems math500 --answer boxed
     """
     asked = Options(**options)
     plan = _plan(asked)
@@ -238,7 +236,7 @@ def _thinking(folder: Recorded, asked: Options) -> bool:
 
 
 def _progress(asked: Options) -> Callable[[int], None]:
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     if asked.as_json or not console.is_terminal:
         return lambda done: None
     return lambda done: console.print(f"{done} chains graded", end="\r")
@@ -276,7 +274,7 @@ def _votes(plan: Plan, after: Grading) -> dict[str, Any]:
 
 
 def _show(report: Mapping[str, Any]) -> None:
-    console = Console()
+    console = screen()
     console.print(_figures(report))
     if report["changes"]:
         console.print(_changes(report["changes"]))
@@ -294,7 +292,7 @@ def _show(report: Mapping[str, Any]) -> None:
 def _figures(report: Mapping[str, Any]) -> Table:
     before, after = report["before"], report["after"]
     title = f"grading {report['grading']} of {report['run']}: {report['data']}"
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=title, title_justify="left")
     for title in ("", "before", "after"):
         table.add_column(title)
     for metric in after["accuracy"]:
@@ -316,11 +314,11 @@ def _changes(changes: list[dict[str, Any]]) -> Table:
         table.add_column(title, overflow="ellipsis", no_wrap=True, max_width=32)
     for change in changes[:_SHOWN]:
         after = change["after"]
-        table.add_row(escape(after["problem"]), str(after["sample"]), _said(change["before"]), _said(after))
+        table.add_row(after["problem"], str(after["sample"]), _said(change["before"]), _said(after))
     return table
 
 
 def _said(verdict: Mapping[str, Any]) -> str:
     word = {True: "right", False: "wrong", None: "ungraded"}[verdict["correct"]]
     answer = (verdict["answer"] or "–")[:40].encode(errors="replace").decode()  # half a character cannot be shown
-    return f"{word}: {escape(answer)}"
+    return f"{word}: {answer}"

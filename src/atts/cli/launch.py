@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from atts.cli.options import config_options
+from atts.cli.tables import screen
 from atts.config import read_run_file, resolve, toml_lines
 from atts.errors import InputError
 from atts.presets import PRESETS
@@ -22,6 +23,8 @@ from atts.serving.settings import ServerSettings, validated
 from atts.serving.state import DEFAULT_FOLDER, LaunchState, StateFolder
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from atts.serving.launcher import Progress
 
 _LISTS = frozenset({"arguments", "draft_arguments", "target_arguments"})
@@ -54,9 +57,9 @@ def launch(
     """Start the draft's and the target's server, wait until both are ready, and keep them until Ctrl-C.
 
     \b
-    atts launch --preset r1-1.5b+qwq-32b              on devices 0 and 1,2
-    atts launch --engine vllm --draft-model ./small --target-model ./large -- --max-model-len 8192
-    atts launch --preset r1-1.5b+qwq-32b --print > run.toml   the run that belongs to it
+        atts launch --preset r1-1.5b+qwq-32b              on devices 0 and 1,2
+        atts launch --engine vllm --draft-model ./small --target-model ./large -- --max-model-len 8192
+        atts launch --preset r1-1.5b+qwq-32b --print > run.toml   the run that belongs to it
     """
     if action == "stop":
         return _stop(folder)
@@ -96,7 +99,7 @@ def _launch(settings: ServerSettings, folder: Path, *, detach: bool, as_json: bo
     from atts.serving.launcher import Launcher, interrupted_by, stay
 
     parent = os.getppid()  # asked first: whoever dies from now on is missed
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     if detach:
         with progress_line(console) as progress:
             state = keeper.launch(settings, folder, progress)
@@ -106,11 +109,11 @@ def _launch(settings: ServerSettings, folder: Path, *, detach: bool, as_json: bo
             with progress_line(console) as progress:
                 launcher.start(progress)
             _show({**launcher.state()}, as_json)
-            console.print("Ctrl-C stops both servers", highlight=False)
+            console.print("Ctrl-C stops both servers")
             stay(launcher, parent)
-            console.print("the process that started this one is gone: stopping", highlight=False)
+            console.print("the process that started this one is gone: stopping")
     except KeyboardInterrupt:
-        console.print("both servers are stopped", highlight=False)
+        console.print("both servers are stopped")
     return 0
 
 
@@ -127,7 +130,7 @@ def progress_line(console: Console) -> Iterator[Progress]:
                 said = (tail(Path(server["log"]), 2048).strip().splitlines() or ["no word yet"])[-1]
                 done = server["seconds"] is not None
                 parts.append(f"{server['role']} {'ready' if done else 'starting: ' + said[-60:]}")
-            line.update(" · ".join(parts).replace("[", "\\["))
+            line.update(Text(" · ".join(parts)))
 
         yield progress
 
@@ -154,7 +157,7 @@ def _show(state: Mapping[str, Any], as_json: bool) -> int:
     for server in state["servers"]:
         took = "–" if server["seconds"] is None else f"{server['seconds']:g} s"
         table.add_row(server["role"], server["model"], server["address"], str(server["pid"]), took)
-    Console().print(table)
+    screen().print(table)
     if running:
         addresses = " ".join(f"--{server['role']} {server['address']}" for server in state["servers"])
         click.echo(f"atts run PROBLEMS {addresses}")

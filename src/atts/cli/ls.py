@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from atts.cli.tables import screen
 
 
 def _datasets() -> Mapping[str, str]:
@@ -90,7 +91,7 @@ def ls(kind: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    console = Console()
+    console = screen()
     for name, entries in found.items():
         table = Table(title=name, title_justify="left", box=None, show_header=False, pad_edge=False)
         table.add_column(no_wrap=True, style="bold")

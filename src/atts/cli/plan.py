@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from atts.cli.tables import percent, screen
 from atts.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def plan(
     fail.
 
     \b
-    atts plan --problems 100 --rates 0.2,0.4
-    atts plan --draft 1.5b@l40s --target 70b@4xa100 --shapes runs/earlier --price 2.5
+        atts plan --problems 100 --rates 0.2,0.4
+        atts plan --draft 1.5b@l40s --target 70b@4xa100 --shapes runs/earlier --price 2.5
     """
     from atts.cli.plots import draw_plan, refuse_if_undrawable
     from atts.cli.tables import show
@@ -70,7 +70,7 @@ def plan(
         refuse_if_undrawable(plot)
     base = _base(draft_name, target_name, options)
     plans = list(_variants(base, _names(strategies), _numbers(rates)))
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     rows = []
     for number, one in enumerate(plans, start=1):
         with console.status(f"simulating {one.strategy} ({number} of {len(plans)})"):
@@ -169,8 +169,6 @@ def _row(outcome: Outcome, price: float | None) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]], title: str, *, priced: bool) -> Table:
-    from atts.cli.tables import percent
-
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("strategy", no_wrap=True)
     names = ["rate", "time\ns", "answer\ns", "tokens\n/s", "target\nshare", "busy, %\ndraft", "\ntarget", "GPU\nhours"]

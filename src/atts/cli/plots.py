@@ -48,7 +48,7 @@ def draw_replay(path: Path, done: Sequence[Replayed]) -> None:
 
 
 def draw_frontier(path: Path, runs: Sequence[Compared]) -> None:
-    """Accuracy of each run with its interval against the target's tokens, and against time; the frontier is joined.
+    """Accuracy of each run with its interval against the target's tokens, and against time; each frontier is joined.
 
     The format follows from the suffix. Raises InputError if matplotlib is missing or the file cannot be written.
     """
@@ -65,8 +65,11 @@ def draw_frontier(path: Path, runs: Sequence[Compared]) -> None:
         axes.set_xlabel(label)
         axes.set_xlim(left=0)
         axes.grid(color="0.9")
-    best = sorted((one.target_tokens, one.accuracy["maj@k"].value) for one in runs if one.best)
-    tokens.plot(*zip(*best, strict=True), color="0.6", zorder=0) if len(best) > 1 else None
+    for group in {one.group for one in runs if one.best}:
+        best = sorted(
+            (one.target_tokens, one.accuracy["maj@k"].value) for one in runs if one.best and one.group == group
+        )
+        tokens.plot(*zip(*best, strict=True), color="0.6", zorder=0) if len(best) > 1 else None
     tokens.set_ylabel("maj@k")
     tokens.legend(frameon=False, fontsize="small")
     save(page, path)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 
+from atts.cli.tables import screen
 from atts.config import RunConfig
 from atts.errors import InputError
 from atts.stats.settings import Compat, Scope
@@ -70,9 +71,9 @@ def replay(
     begins with the calibration file that the run began with, unless it is asked for another score.
 
     \b
-    atts replay scores.csv --score ppl --calibrator tracked --takeover-rate 0.4
-    atts replay scores.csv --score ppl --calibrator static --compat reference --calibration ref.npy
-    atts replay runs/mine --takeover-rate 0.2
+        atts replay scores.csv --score ppl --calibrator tracked --takeover-rate 0.4
+        atts replay scores.csv --score ppl --calibrator static --compat reference --calibration a.npy
+        atts replay runs/mine --takeover-rate 0.2
     """
     from atts.evals import replay as replays
     from atts.evals.arrival import parse_order
@@ -99,7 +100,7 @@ def replay(
     orders_text = f"order {order}" if len(seeds) == 1 else f"mean of {len(seeds)} orders {order}"
     click.echo(f"{len(done[0].decisions[0]):,} decisions, promised rate {done[0].settings.rate:.3f}, {orders_text}")
     click.echo(f"begun with {len(warm):,} scores recorded before\n" if warm else "")
-    Console().print(Group(_overview(record, done), "", _by_turn(done)))
+    screen().print(Group(_overview(record, done), "", _by_turn(done)))
     if record.config is not None:
         click.echo("\nOn the chunks as they were written: what other decisions would have made of them is not known.")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from atts.cli.notices import warn
+from atts.cli.tables import screen
 from atts.errors import InputError
 
 FOLDER = click.Path(path_type=Path)
@@ -25,24 +26,26 @@ def report(runs: tuple[Path, ...], out: Path | None, timeline: Path | None) -> N
     chain with its decisions. A run that is still going on, was interrupted or failed is reported as far as it got.
 
     \b
-    atts report runs/mine
-    atts report runs/mine runs/other --out both.html
-    atts report runs/mine --timeline trace.json       open it at https://ui.perfetto.dev
+        atts report runs/mine
+        atts report runs/mine runs/other --out both.html
+        atts report runs/mine --timeline trace.json       open it at https://ui.perfetto.dev
     """
     if timeline is not None and (len(runs) > 1 or out is not None):
         raise InputError("--timeline writes the trace of one RUN; leave out --out and further runs")
     from atts.evals.loaded import load_run
+    from atts.evals.store import gaps
 
     loaded = [load_run(path) for path in runs]
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     if timeline is not None:
         from atts.report.timeline import write_timeline
 
+        warn(loaded[0].path, gaps(loaded[0].damaged, loaded[0].unused))
         written = write_timeline(loaded[0], timeline)
-        console.print(f"{timeline}: {written:,} events", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{timeline}: {written:,} events", soft_wrap=True)
         return
     from atts.report.page import write_page
 
     path = out or runs[0] / "report.html"
     size = write_page(loaded, path)
-    console.print(f"{path}: {size / 1e6:.1f} MB", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{path}: {size / 1e6:.1f} MB", soft_wrap=True)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from atts.cli.options import config_options
+from atts.cli.tables import screen, summary_table
 from atts.config import RunConfig, resolve
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from atts.evals.runner import Run
     from atts.evals.store import RunFolder
 
@@ -45,9 +47,9 @@ def run(
     The same command goes on where it was interrupted. Without options it runs on the bundled pair of models.
 
     \b
-    atts run                                          the bundled models, at once
-    atts run --strategy target-only                   the large model alone
-    atts run math500 --draft local:./small --target local:./large
+        atts run                                          the bundled models, at once
+        atts run --strategy target-only                   the large model alone
+        atts run math500 --draft local:./small --target local:./large
     """
     config = resolve(
         preset=preset, run_file=run_file, options={"problems": problems, **options}, assignments=assignments
@@ -60,13 +62,11 @@ def run(
 
 def execute(config: RunConfig, out: Path | None, *, as_json: bool = False, quiet: bool = False) -> int:
     """Run to the end or until interrupted, show it, and return the exit status."""
-    from atts.cli.tables import summary_table
-
     folder, summary = carry_out(config, out, quiet=quiet)
     if as_json:
         click.echo(json.dumps(summary, indent=2))
     else:
-        Console().print(summary_table(summary, str(folder.path)))
+        screen().print(summary_table(summary, str(folder.path)))
     return 0 if summary["status"] == "complete" else 1
 
 
@@ -75,12 +75,12 @@ def carry_out(config: RunConfig, out: Path | None, *, quiet: bool) -> tuple[RunF
     from atts.evals.runner import Run
     from atts.live import watch
 
-    progress = Console(stderr=True)
+    progress = screen(stderr=True)
     with watch(progress, quiet=quiet) as sink:
         run_ = Run(config, out, sinks=[sink])
         summary = asyncio.run(_until_interrupted(run_, progress))
     if summary["status"] == "partial":
-        progress.print(f"interrupted; the same command goes on ({run_.folder.path})", highlight=False)
+        progress.print(f"interrupted; the same command goes on ({run_.folder.path})", soft_wrap=True)
     return run_.folder, summary
 
 
@@ -95,7 +95,7 @@ async def _until_interrupted(run_: Run, console: Console) -> dict[str, Any]:
         nonlocal presses
         presses += 1
         if presses == 1:
-            console.print("stopping: turns under way are finished and saved (again: stop now)", highlight=False)
+            console.print("stopping: turns under way are finished and saved (again: stop now)")
             run_.stop()
         elif presses == 2:  # more of them would only keep it from saving
             task.cancel()

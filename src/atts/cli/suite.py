@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from atts.cli.tables import percent, screen, seconds
 from atts.errors import AttsError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from atts.evals.suite import Configuration
     from atts.serving.launcher import Launcher
     from atts.serving.settings import ServerSettings
@@ -36,17 +38,17 @@ def suite(file: Path, out: Path | None, only_list: bool, as_json: bool, quiet: b
     started for them.
 
     \b
-    samples = 16
-    preset = "r1-1.5b+qwq-32b"
-    [servers]                        # launched by the suite; without it: servers that run
-    [[run]]
-    name = "tracked"
-    sweep.problems = ["aime24", "math500"]
-    sweep.takeover_rate = [0.2, 0.4]
-    [[run]]
-    name = "static"
-    calibrator = "static"
-    calibrate = true                 # record scores first
+        samples = 16
+        preset = "r1-1.5b+qwq-32b"
+        [servers]                        # launched by the suite; without it: servers that run
+        [[run]]
+        name = "tracked"
+        sweep.problems = ["aime24", "math500"]
+        sweep.takeover_rate = [0.2, 0.4]
+        [[run]]
+        name = "static"
+        calibrator = "static"
+        calibrate = true                 # record scores first
     """
     from atts.evals.suite import read_suite
 
@@ -60,7 +62,7 @@ def suite(file: Path, out: Path | None, only_list: bool, as_json: bool, quiet: b
     if as_json:
         click.echo(json.dumps(results, indent=2))
     else:
-        Console().print(_table(results, file.stem))
+        screen().print(_table(results, file.stem))
     return 0 if all(result["status"] == "complete" for result in results) else 1
 
 
@@ -69,7 +71,7 @@ def _carry_out(pending: list[Configuration], folder: Path, *, quiet: bool) -> di
     from atts.evals.suite import by_servers
     from atts.serving.launcher import interrupted_by
 
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     reasons: dict[str, str] = {}
     try:
         with interrupted_by(signal.SIGTERM, signal.SIGHUP):
@@ -81,7 +83,7 @@ def _carry_out(pending: list[Configuration], folder: Path, *, quiet: bool) -> di
                     _report(console, ", ".join(one.name for one in group), error)
                     reasons |= {one.name: str(error) for one in group if not one.complete and one.name not in reasons}
     except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on", highlight=False)
+        console.print("interrupted; the same command goes on")
     return reasons
 
 
@@ -134,7 +136,7 @@ def _serving(
 
 
 def _report(console: Console, name: str, error: AttsError) -> None:
-    console.print(f"{name}: {' '.join(str(error).split())}", style="red", highlight=False, markup=False)
+    console.print(f"{name}: {' '.join(str(error).split())}", style="red")
 
 
 def _result(configuration: Configuration, reason: str) -> dict[str, Any]:
@@ -150,8 +152,6 @@ def _result(configuration: Configuration, reason: str) -> dict[str, Any]:
 
 
 def _table(results: list[dict[str, Any]], title: str) -> Table:
-    from atts.cli.tables import percent, seconds
-
     table = Table(title=f"{title} (shares in %)", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold")
     for head in ("status", "pass@1", "maj@k", "taken\nover", "promised", "target\nwrote", "time"):

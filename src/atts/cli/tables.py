@@ -1,4 +1,4 @@
-"""Results as tables that fit a screen."""
+"""Results as tables that fit a screen, and the screen."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 _WIDEST = 1000  # characters of a line
+
+
+def screen(*, stderr: bool = False) -> Console:
+    """Where results are printed. Nothing in them is markup: models, servers and file names say much of it."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def summary_table(summary: Mapping[str, Any], folder: str) -> Table:
@@ -19,7 +23,7 @@ def summary_table(summary: Mapping[str, Any], folder: str) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     if summary.get("data"):
-        table.add_row("data", escape(summary["data"]))
+        table.add_row("data", summary["data"])
     table.add_row("problems × samples", f"{summary['problems']} × {summary['samples']}")
     table.add_row("chains", _chains(chains))
     for name, estimate in summary["accuracy"].items():
@@ -40,16 +44,16 @@ def summary_table(summary: Mapping[str, Any], folder: str) -> Table:
         f", an answer {seconds(time['answer_s']['p50'])}",
     )
     for reason, count in summary["errors"].items():
-        table.add_row("failed", escape(f"{count} × {reason}"))
+        table.add_row("failed", f"{count} × {reason}")
     for warning in summary["warnings"]:
-        table.add_row("warning", escape(warning))
-    table.add_row("folder", escape(folder))
+        table.add_row("warning", warning)
+    table.add_row("folder", folder)
     return table
 
 
 def show(table: Table) -> None:
     """Print a table of figures as wide as it has to be: a terminal may break its lines, but no figure is cut short."""
-    console = Console()
+    console = screen()
     needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
     console.width = max(console.width, needed)
     console.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ class Compared:
     """One run of a comparison. `best` says that no other run is at least as accurate (maj@k) for fewer target tokens.
 
     `data` is what to call its problems: a subset's name says that it is one.
+    That is asked only within a `group`: two or more complete runs with the same questions, by number; None without one.
     Tokens and seconds are of the whole run; `difference` is None for the first run, and where no question is shared.
     """
 
@@ -46,6 +48,7 @@ class Compared:
     draft_tokens: int
     wall_s: float
     chain_s: float | None
+    group: int | None
     best: bool
     difference: Difference | None
 
@@ -64,7 +67,8 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
     columns = [_columns(run) for run in runs]
     found = [_accuracy(run) for run in runs]
     cost = [run.summary["tokens"]["target"] for run in runs]
-    best = _frontier([estimates["maj@k"].value for estimates in found], cost)
+    groups = _groups(runs)
+    best = _frontier([estimates["maj@k"].value for estimates in found], cost, groups)
     names = list(_distinct([run.name for run in runs]))
     compared = []
     for place, run in enumerate(runs):
@@ -85,6 +89,7 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
                 draft_tokens=tokens["draft"],
                 wall_s=time["wall_s"],
                 chain_s=time["chain_s"]["p50"],
+                group=groups[place],
                 best=best[place],
                 difference=other,
             )
@@ -129,18 +134,33 @@ def _difference(
     return Difference(metrics, gained, lost)
 
 
-def _frontier(values: Sequence[float], cost: Sequence[int]) -> list[bool]:
-    """Whether no other run is as good for less, or better for as much."""
+def _groups(runs: Sequence[LoadedRun]) -> list[int | None]:
+    """For each run the number of its group: complete runs with the same questions can be told apart by cost."""
+    questions = [
+        frozenset((problem.id, problem.question) for problem in run.problems)
+        if run.summary["status"] == "complete"
+        else None
+        for run in runs
+    ]
+    counts = Counter(own for own in questions if own is not None)
+    numbers = {own: number for number, own in enumerate(own for own, count in counts.items() if count > 1)}
+    return [None if own is None else numbers.get(own) for own in questions]
+
+
+def _frontier(values: Sequence[float], cost: Sequence[int], groups: Sequence[int | None]) -> list[bool]:
+    """Whether no other run of a run's group is as good for less, or better for as much."""
 
     def beaten(mine: int) -> bool:
         return any(
-            values[other] >= values[mine]
+            groups[other] == groups[mine]
+            and values[other] >= values[mine]
             and cost[other] <= cost[mine]
             and (values[other] > values[mine] or cost[other] < cost[mine])
             for other in range(len(values))
         )
 
-    return [not np.isnan(value) and not beaten(place) for place, value in enumerate(values)]
+    able = [group is not None and not np.isnan(value) for group, value in zip(groups, values, strict=True)]
+    return [one and not beaten(place) for place, one in enumerate(able)]
 
 
 def _distinct(names: Sequence[str]) -> Iterator[str]:

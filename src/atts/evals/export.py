@@ -1,92 +1,135 @@
-"""Results as tables: one row a chain or one a turn, as CSV or Parquet."""
+"""Results as tables: one row a chain or one a turn, as CSV or Parquet, or for a data frame.
+
+Tokens are counted as in `summary.json`: `draft_tokens` and `target_tokens` are those that stand in the chain,
+`draft_written` and `target_written` all that the model wrote.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from atts.errors import InputError
-from atts.evals.grading import Verdict
-from atts.types import Chain, Piece, Role, Turn
+from atts.evals.summary import standing, taken_over
+from atts.types import Chain, Piece, Role, Span, Turn
 
-Verdicts = Mapping[tuple[str, int], Verdict]
 Row = dict[str, Any]
-Histories = Iterator[tuple[Chain, Sequence[Turn]]]
+Histories = Iterable[tuple[Chain, Sequence[Turn]]]
+Verdicts = Mapping[tuple[str, int], bool | None]
+
+_COUNTS = {"draft_tokens": int, "target_tokens": int, "draft_written": int, "target_written": int}
+_CHAIN: dict[str, type] = {
+    **{"problem": str, "sample": int, "status": str, "reason": str, "turns": int, "answer": str, "correct": bool},
+    **{"seconds": float, "takeovers": int, **_COUNTS, "characters": int},
+}
+_TURN: dict[str, type] = {
+    **{"problem": str, "sample": int, "turn": int, **_COUNTS, "p_value": float, "threshold": float},
+    **{"rejected": bool, "taken_over": bool, "replaced": bool},
+    **{"draft_seconds": float, "score_seconds": float, "takeover_seconds": float},
+}
 
 
-def chain_rows(histories: Histories, verdicts: Verdicts) -> Iterator[Row]:
-    """One row a chain. `correct` is empty where there is no verdict; with verdicts, `answer` is the graded one."""
-    for chain, turns in histories:
-        verdict = verdicts.get((chain.problem, chain.sample))
-        yield {
-            "problem": chain.problem,
-            "sample": chain.sample,
-            "status": str(chain.status),
-            "reason": chain.reason,
-            "turns": chain.turns,
-            "answer": verdict.answer if verdict else chain.answer,
-            "correct": verdict.correct if verdict else None,
-            "seconds": chain.end - chain.start,
-            "takeovers": sum(turn.takeover is not None for turn in turns),
-            "draft_tokens": sum(_tokens(turn, Role.DRAFT) for turn in turns),
-            "target_tokens": sum(_tokens(turn, Role.TARGET) for turn in turns),
-            "characters": len(chain.text),
-        }
+def chain_row(chain: Chain, turns: Sequence[Turn], correct: bool | None) -> Row:
+    """A chain that ended; `correct` is None where there is no verdict."""
+    return {
+        "problem": chain.problem,
+        "sample": chain.sample,
+        "status": chain.status.value,
+        "reason": chain.reason,
+        "turns": chain.turns,
+        "answer": chain.answer,
+        "correct": correct,
+        "seconds": chain.end - chain.start,
+        "takeovers": sum(bool(taken_over(turn)) for turn in turns),
+        **_tokens([piece for turn in standing(turns) for piece in turn.kept], turns),
+        "characters": len(chain.text),
+    }
 
 
-def turn_rows(histories: Histories, verdicts: Verdicts) -> Iterator[Row]:
-    """One row a turn, with every raw score in a column of its own, in the order of chains."""
-    for chain, turns in histories:
-        for turn in turns:
-            yield {
-                "problem": chain.problem,
-                "sample": chain.sample,
-                "turn": turn.turn,
-                "draft_tokens": _tokens(turn, Role.DRAFT),
-                "target_tokens": _tokens(turn, Role.TARGET),
-                "p_value": turn.decision.p_value if turn.decision else None,
-                "rejected": turn.decision.rejected if turn.decision else None,
-                "replaced": turn.replaced,
-                **turn.scores,
-            }
+def turn_row(turn: Turn) -> Row:
+    """A turn, with every raw score in a column of its own."""
+    decision = turn.decision
+    return {
+        "problem": turn.problem,
+        "sample": turn.sample,
+        "turn": turn.turn,
+        **_tokens(turn.kept, [turn]),
+        "p_value": decision and decision.p_value,
+        "threshold": decision and decision.threshold,
+        "rejected": decision and decision.rejected,
+        "taken_over": taken_over(turn),
+        "replaced": turn.replaced,
+        "draft_seconds": _seconds(turn.draft.span if turn.draft else None),
+        "score_seconds": _seconds(turn.scoring),
+        "takeover_seconds": _seconds(turn.takeover.span if turn.takeover else None),
+        **turn.scores,
+    }
 
 
-def _tokens(turn: Turn, author: Role) -> int:
-    return sum(_written(piece) for piece in turn.written if piece.author is author)
+def _tokens(kept: Sequence[Piece], turns: Sequence[Turn]) -> Row:
+    written = [piece for turn in turns for piece in turn.written]
+    return {
+        **{f"{role}_tokens": sum(len(piece.ids) for piece in kept if piece.author is role) for role in Role},
+        **{
+            f"{role}_written": sum(piece.usage.completion for piece in written if piece.author is role) for role in Role
+        },
+    }
 
 
-def _written(piece: Piece) -> int:
-    return piece.usage.completion or len(piece.ids)
+def _seconds(span: Span | None) -> float:
+    return span.end - span.start if span is not None else 0.0
 
 
-TABLES: dict[str, Callable[[Histories, Verdicts], Iterator[Row]]] = {"chains": chain_rows, "turns": turn_rows}
+class Table(NamedTuple):
+    """The columns that a table always has, with their types, and its rows."""
+
+    columns: Mapping[str, type]
+    rows: Iterator[Row]
 
 
-def write_csv(path: Path, rows: Iterator[Row]) -> int:
-    """Write rows with a header; returns their number. Columns are those of all rows, in order of appearance."""
-    table = list(rows)
+def chain_table(histories: Histories, verdicts: Verdicts) -> Table:
+    """One row a chain that ended."""
+    return Table(_CHAIN, (chain_row(c, turns, verdicts.get((c.problem, c.sample))) for c, turns in histories))
+
+
+def turn_table(histories: Histories, verdicts: Verdicts) -> Table:
+    """One row a turn of a chain that ended, in the order of chains."""
+    return Table(_TURN, (turn_row(turn) for _, turns in histories for turn in turns))
+
+
+TABLES: dict[str, Callable[[Histories, Verdicts], Table]] = {"chains": chain_table, "turns": turn_table}
+
+
+def write_csv(path: Path, table: Table) -> int:
+    """Write a table with a header; returns the number of rows. Further columns follow in order of appearance."""
+    rows = list(table.rows)
     with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.DictWriter(file, _columns(table), restval="")
+        writer = csv.DictWriter(file, _columns(table, rows), restval="")
         writer.writeheader()
-        writer.writerows(table)
-    return len(table)
+        writer.writerows(rows)
+    return len(rows)
 
 
-def write_parquet(path: Path, rows: Iterator[Row]) -> int:
-    """Write rows; returns their number. Raises InputError where pyarrow is not installed."""
+def write_parquet(path: Path, table: Table) -> int:
+    """Write a table; returns the number of rows. Raises InputError where pyarrow is not installed."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise InputError("Parquet needs pyarrow: pip install 'atts-llm[data]'") from error
-    table = list(rows)
-    columns = {name: [row.get(name) for row in table] for name in _columns(table)}
+    rows = list(table.rows)
+    kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    # A column has its type also where it is empty; what is no column of every table is a score.
+    columns = {
+        name: pyarrow.array([row.get(name) for row in rows], kinds[table.columns.get(name, float)])
+        for name in _columns(table, rows)
+    }
     with path.open("xb") as file:
         parquet.write_table(pyarrow.table(columns), file)
-    return len(table)
+    return len(rows)
 
 
-def _columns(table: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in table for name in row))
+def _columns(table: Table, rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys([*table.columns, *(name for row in rows for name in row)]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from atts.config import RunConfig
 from atts.errors import InputError
 from atts.evals import datasets, graders
+from atts.evals.export import chain_row, turn_row
 from atts.evals.store import Journal, Key, RunFolder
-from atts.evals.summary import Tally, taken_over
+from atts.evals.summary import Tally
 from atts.pipeline.strategies import strategy_named
 from atts.stats.calibrators import CALIBRATORS
 from atts.stats.estimate import Outcomes, classes, majority, vote
@@ -33,7 +35,8 @@ class LoadedRun:
     `turns` holds the turns of every chain in order, also of chains that have not ended. `verdicts` has an entry for
     every chain that ended: True, False, or None where nothing could be graded (failed, cancelled, undecidable).
     `summary` has the keys of `summary.json`, computed from the journal, so that a killed run has figures too.
-    `damaged` numbers the journal lines that could not be read. `sessions` has an entry for the run's beginning and each
+    `damaged` numbers the journal lines that could not be read, `unused` counts the turns of a chain that could not be
+    used because one before them is missing. `sessions` has an entry for the run's beginning and each
     time that it was resumed.
     """
 
@@ -48,6 +51,7 @@ class LoadedRun:
     summary: Mapping[str, Any]
     damaged: tuple[int, ...]
     sessions: tuple[Mapping[str, Any], ...] = ()
+    unused: Mapping[Key, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,35 +86,22 @@ class LoadedRun:
         return np.where(np.isnan(column) & whole, vote(self.outcomes), column)
 
     def frame(self) -> pandas.DataFrame:
-        """One row a chain: problem, sample, status, reason, answer, correct, turns, takeovers, tokens, seconds.
+        """One row a chain that ended: the columns of `atts export`, and `text`.
 
         Raises InputError where pandas is not installed.
         """
-        return _pandas().DataFrame([self._chain_row(chain) for chain in self.chains.values()])
+        rows = [
+            chain_row(chain, self.turns.get(key, []), self.verdicts[key]) | {"text": chain.text}
+            for key, chain in self.chains.items()
+        ]
+        return _pandas().DataFrame(rows)
 
     def turn_frame(self) -> pandas.DataFrame:
-        """One row a turn: problem, sample, turn, every raw score, p-value, threshold, decision, tokens, times.
+        """One row a turn, also of chains that have not ended: the columns of `atts export --table turns`.
 
         Raises InputError where pandas is not installed.
         """
-        return _pandas().DataFrame([_turn_row(turn) for turns in self.turns.values() for turn in turns])
-
-    def _chain_row(self, chain: Chain) -> dict[str, Any]:
-        turns = self.turns.get((chain.problem, chain.sample), [])
-        kept = [piece for turn in standing(turns) for piece in turn.kept]
-        return {
-            "problem": chain.problem,
-            "sample": chain.sample,
-            "status": chain.status.value,
-            "reason": chain.reason,
-            "answer": chain.answer,
-            "correct": self.verdicts[chain.problem, chain.sample],
-            "turns": chain.turns,
-            "takeovers": sum(bool(taken_over(turn)) for turn in turns),
-            **{f"{role}_tokens": sum(len(piece.ids) for piece in kept if piece.author is role) for role in Role},
-            "seconds": chain.end - chain.start,
-            "text": chain.text,
-        }
+        return _pandas().DataFrame([turn_row(turn) for turns in self.turns.values() for turn in turns])
 
 
 def load_run(path: str | Path) -> LoadedRun:
@@ -121,7 +112,7 @@ def load_run(path: str | Path) -> LoadedRun:
     folder = RunFolder.open(Path(path))
     problems = tuple(folder.problems())
     journal = _of_these(folder.journal(), folder.config, problems)
-    verdicts, votes = _graded(folder.config, problems, journal)
+    verdicts, votes = graded(folder.config, problems, journal.chains.values())
     return LoadedRun(
         path=folder.path,
         config=folder.config,
@@ -134,6 +125,7 @@ def load_run(path: str | Path) -> LoadedRun:
         summary=_summary(folder, problems, journal, verdicts, votes),
         damaged=tuple(journal.damaged),
         sessions=tuple(folder.sessions()),
+        unused=journal.unused,
     )
 
 
@@ -146,20 +138,27 @@ def _of_these(journal: Journal, config: RunConfig, problems: tuple[Problem, ...]
 
     journal.turns = {key: turns for key, turns in journal.turns.items() if wanted(key)}
     journal.chains = {key: chain for key, chain in journal.chains.items() if wanted(key)}
+    journal.unused = Counter({key: count for key, count in journal.unused.items() if wanted(key)})
     return journal
 
 
-def _graded(
-    config: RunConfig, problems: tuple[Problem, ...], journal: Journal
+def graded(
+    config: RunConfig, problems: Sequence[Problem], chains: Iterable[Chain]
 ) -> tuple[dict[Key, bool | None], dict[Key, str]]:
-    """Verdict and vote of every chain that ended; equal answers to a problem are graded once."""
+    """The run's own verdict on every chain of its problems, and its vote; equal answers to a problem are graded once.
+
+    Raises InputError where the grader's extra is not installed.
+    """
     grader = graders.named(config.grader or datasets.describe(config.problems).grader)
     by_id = {problem.id: problem for problem in problems}
     known: dict[tuple[str, str], tuple[bool | None, str]] = {}
     verdicts: dict[Key, bool | None] = {}
     votes: dict[Key, str] = {}
     try:
-        for key, chain in journal.chains.items():
+        for chain in chains:
+            if chain.problem not in by_id:
+                continue
+            key = (chain.problem, chain.sample)
             verdicts[key] = False if chain.status is Status.DONE and chain.answer is None else None
             if chain.status is Status.DONE and chain.answer is not None:
                 asked = (chain.problem, chain.answer)
@@ -221,12 +220,6 @@ def by_session(turns: Mapping[Key, list[Turn]], sessions: Sequence[Mapping[str, 
     return found
 
 
-def standing(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """The turns whose kept pieces are the chain: all from the last one that dropped everything before it."""
-    start = max((place for place, turn in enumerate(turns) if turn.anew), default=0)
-    return turns[start:]
-
-
 def _written(folder: RunFolder) -> dict[str, Any]:
     """The last summary; nothing where there is none, or none that can be read: the journal is the truth."""
     try:
@@ -248,24 +241,6 @@ def _engine(summary: Mapping[str, Any], role: Role) -> EngineInfo | None:
     if not found:
         return None
     return EngineInfo(found.pop("engine", "?"), found.pop("model", "?"), vocabulary="", details=found)
-
-
-def _turn_row(turn: Turn) -> dict[str, Any]:
-    decision = turn.decision
-    return {
-        "problem": turn.problem,
-        "sample": turn.sample,
-        "turn": turn.turn,
-        **{f"score_{name}": value for name, value in turn.scores.items()},
-        "p_value": decision and decision.p_value,
-        "threshold": decision and decision.threshold,
-        "rejected": decision and decision.rejected,
-        "replaced": turn.replaced,
-        **{f"{role}_tokens": sum(len(p.ids) for p in turn.written if p.author is role) for role in Role},
-        "draft_seconds": turn.draft.span.end - turn.draft.span.start if turn.draft else 0.0,
-        "score_seconds": turn.scoring.end - turn.scoring.start if turn.scoring else 0.0,
-        "takeover_seconds": turn.takeover.span.end - turn.takeover.span.start if turn.takeover else 0.0,
-    }
 
 
 def _pandas() -> Any:

@@ -83,9 +83,9 @@ class ReferenceFolder:
 
 
 def records(
-    problems: Sequence[Problem], chains: Iterable[tuple[Chain, Sequence[Turn]]], samples: int, answers: Answers
+    problems: Sequence[Problem], chains: Iterable[tuple[Chain, Sequence[Turn]]], samples: int
 ) -> Iterator[tuple[int, Record]]:
-    """The chains of a run as numbered records, with the answers given by (problem, sample) in place of the run's.
+    """The chains of a run as numbered records.
 
     What the layout cannot say is left out: token ids, times of turns, and whether a chunk was replaced.
     """
@@ -93,8 +93,7 @@ def records(
     for chain, turns in chains:
         place = order[chain.problem]
         index = place * samples + chain.sample
-        answer = answers.get((chain.problem, chain.sample), chain.answer)
-        yield index, _record(index, problems[place], replace(chain, answer=answer), turns)
+        yield index, _record(index, problems[place], chain, turns)
 
 
 def write(path: Path, numbered: Iterable[tuple[int, Record]]) -> int:

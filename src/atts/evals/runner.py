@@ -13,7 +13,7 @@ from atts.errors import InputError, RunError
 from atts.evals import answers, datasets, graders, prompts
 from atts.evals.calibration import Calibration, digest, model_fingerprint, read_calibration, settings_fingerprint
 from atts.evals.check import check
-from atts.evals.store import Journal, JournalWriter, Key, RunFolder
+from atts.evals.store import Journal, JournalWriter, Key, RunFolder, gaps
 from atts.evals.summary import Tally
 from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, Sink, TurnEnded, Warned, fan_out
 from atts.pipeline.pool import Job, Pool
@@ -97,10 +97,8 @@ class Run:
         emit = self._emitter(writer, clock)
         ended = self.config.samples * len(self.problems) - wanted
         emit(RunStarted(ended + wanted, ended, self.config.rate if self.strategy.controlled else None, clock()))
-        if journal.damaged:
-            emit(Warned(f"journal lines {journal.damaged} are damaged and were skipped", clock()))
         infos = await asyncio.to_thread(self.folder.engines)
-        for message in self._forewarnings():
+        for message in (*gaps(journal.damaged, journal.unused), *self._forewarnings()):
             emit(Warned(message, clock()))
         try:
             if wanted:

@@ -19,11 +19,13 @@ import platform
 import queue
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +42,7 @@ _INFO = TypeAdapter(EngineInfo)
 _TURN_LINE = b'{"kind":"turn"'
 _BULKY = {"log_probabilities"}  # and never needed again
 _LEFT_OUT: Any = {"draft": _BULKY, "takeover": _BULKY, "more": {"__all__": _BULKY}, "dropped": {"__all__": _BULKY}}
+_NAMED = 20  # damaged lines that a sentence numbers
 _PACKAGES = ("atts-llm", "numpy", "torch", "transformers", "aiohttp")
 
 SCHEMA = 1
@@ -50,11 +53,16 @@ Key = tuple[str, int]
 
 @dataclass(slots=True)
 class Journal:
-    """What a journal says: the turns of every chain in order, the chains that ended, and the lines that are damaged."""
+    """What a journal says: the turns of every chain in order, the chains that ended, and what cannot be used.
+
+    `damaged` numbers the lines that cannot be read; `unused` counts, for each chain, the turns whose predecessor is
+    missing.
+    """
 
     turns: dict[Key, list[Turn]] = field(default_factory=dict)
     chains: dict[Key, Chain] = field(default_factory=dict)
     damaged: list[int] = field(default_factory=list)
+    unused: Counter[Key] = field(default_factory=Counter)
     whole_bytes: int = 0
 
     @property
@@ -146,12 +154,9 @@ class RunFolder:
             if isinstance(entry, int):
                 journal.damaged.append(entry)
             elif isinstance(entry, Chain):
-                journal.chains[entry.problem, entry.sample] = entry
-            else:
-                turns = journal.turns.setdefault((entry.problem, entry.sample), [])
-                # A chain goes on only from turns that are all there.
-                if entry.turn == len(turns):
-                    turns.append(entry)
+                journal.chains[_key(entry)] = entry
+            elif not _goes_on(journal.turns.setdefault(_key(entry), []), entry):
+                journal.unused[_key(entry)] += 1
         return journal
 
     def entries(self) -> Iterator[Turn | Chain | int]:
@@ -165,13 +170,25 @@ class RunFolder:
                     yield _decode(line, number)
 
     def histories(self) -> Iterator[tuple[Chain, list[Turn]]]:
-        """The chains that ended, each with its turns; memory holds the turns of the chains that are open only."""
+        """The chains that ended, each once with all its turns; memory holds the turns of the chains that are open only.
+
+        The journal is read twice: a chain that failed and was tried again has ended where it is spoken of last.
+        """
+        last = {_key(entry): place for place, entry in enumerate(self.entries()) if not isinstance(entry, int)}
         turns: dict[Key, list[Turn]] = {}
-        for entry in self.entries():
+        ended: dict[Key, Chain] = {}
+        for place, entry in enumerate(self.entries()):
+            if isinstance(entry, int):
+                continue
+            key = _key(entry)
             if isinstance(entry, Chain):
-                yield entry, turns.pop((entry.problem, entry.sample), [])
-            elif isinstance(entry, Turn) and entry.turn == len(turns.setdefault((entry.problem, entry.sample), [])):
-                turns[entry.problem, entry.sample].append(entry)
+                ended[key] = entry
+            else:
+                _goes_on(turns.setdefault(key, []), entry)
+            if place == last.get(key):
+                own = turns.pop(key, [])
+                if key in ended:
+                    yield ended.pop(key), own
 
     def chains(self) -> Iterator[Chain]:
         """The chains that ended, in that order, without decoding turns; damaged lines are skipped."""
@@ -184,6 +201,25 @@ class RunFolder:
                     entry = _decode(line, number)
                     if isinstance(entry, Chain):
                         yield entry
+
+    def gaps(self) -> list[str]:
+        """What there is no history of, in sentences: lines and turns that cannot be used, chains that are open."""
+        damaged: list[int] = []
+        unused: Counter[Key] = Counter()
+        reached: Counter[Key] = Counter()
+        ended: set[Key] = set()
+        for entry in self.entries():
+            if isinstance(entry, int):
+                damaged.append(entry)
+            elif isinstance(entry, Chain):
+                ended.add(_key(entry))
+            elif entry.turn > reached[_key(entry)]:
+                unused[_key(entry)] += 1
+            else:
+                reached[_key(entry)] = max(reached[_key(entry)], entry.turn + 1)
+        wanted = len(self.problems()) * self.config.samples
+        open_ = [f"{wanted - len(ended):,} of {wanted:,} chains have not ended."] if len(ended) < wanted else []
+        return gaps(damaged, unused) + open_
 
     def append(self) -> JournalWriter:
         """Open the journal for writing, alone. Raises `InputError` if another process has it."""
@@ -323,13 +359,53 @@ def _end_of_whole_lines(file: BinaryIO) -> int:
     return 0
 
 
+def _key(entry: Turn | Chain) -> Key:
+    return entry.problem, entry.sample
+
+
+def _goes_on(turns: list[Turn], turn: Turn) -> bool:
+    """Take the next turn of a chain; False where one before it is missing. A chain goes on only from turns that are
+    all there; what is there already stands."""
+    if turn.turn == len(turns):
+        turns.append(turn)
+    return turn.turn < len(turns)
+
+
 def _decode(line: bytes, number: int) -> Turn | Chain | int:
     try:
         values = json.loads(line)
         kind = values.pop("kind")
-        return _TURN.validate_python(values) if kind == "turn" else _CHAIN.validate_python(values)
-    except (ValueError, KeyError, AttributeError, TypeError):
+        entry = _TURN.validate_python(values) if kind == "turn" else _CHAIN.validate_python(values)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return number
+    return entry if all(map(isfinite, _times(entry))) else number
+
+
+def _times(entry: Turn | Chain) -> Iterator[float]:
+    """Every time that a line speaks of; all figures lean on them."""
+    if isinstance(entry, Chain):
+        yield from (entry.start, entry.end)
+        return
+    for span in (entry.scoring, *(piece.span for piece in entry.written)):
+        if span is not None:
+            yield from (span.ready, span.start, span.end)
+
+
+def gaps(damaged: Sequence[int], unused: Mapping[Key, int]) -> list[str]:
+    """What of a journal could not be used, in a sentence or two; nothing where all of it could."""
+    said = []
+    if damaged:
+        numbers = ", ".join(map(str, damaged[:_NAMED])) + (" and more" if len(damaged) > _NAMED else "")
+        said.append(f"Damaged lines of the journal were left out: {numbers}.")
+    if unused:
+        turns, chains = counted(sum(unused.values()), "further turn"), counted(len(unused), "chain")
+        said.append(f"{turns} of {chains} could not be used, because a turn before them is missing.")
+    return said
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 chain`, `2 chains`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _config(path: Path, run: Mapping[str, Any]) -> RunConfig:
@@ -382,7 +458,7 @@ def _versions() -> dict[str, str]:
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -392,7 +468,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: an object is needed")

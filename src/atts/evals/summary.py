@@ -190,9 +190,11 @@ class Tally:
         }
 
     def _answer_times(self) -> list[float]:
-        """For each problem whose samples have all ended, the time from its first chain's beginning to its answer."""
+        """For each problem whose samples have all ended, one with an answer at least, the time from its first chain's
+        beginning to its answer."""
         ended = Counter(row for row, _ in self._ended)
-        return [self._answer_time(row) for row, count in ended.items() if count == self.samples]
+        through = [row for row, count in ended.items() if count == self.samples]
+        return [self._answer_time(row) for row in through if any(answer is not None for answer in self._answers[row])]
 
     def _answer_time(self, row: int) -> float:
         """Until the vote was decided; without vote stop, until the last chain had ended."""
@@ -213,8 +215,14 @@ def taken_over(turn: Turn) -> bool | None:
     """Whether the target took the turn's chunk over; None where that was not in question."""
     if turn.decision is not None:
         return turn.decision.rejected
-    looked_at = turn.scoring is not None or turn.dropped
+    looked_at = turn.scoring is not None or turn.scores or turn.dropped
     return turn.takeover is not None if looked_at else None
+
+
+def standing(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """The turns whose kept pieces are the chain: all from the last one that dropped everything before it."""
+    start = max((place for place, turn in enumerate(turns) if turn.anew), default=0)
+    return turns[start:]
 
 
 def _percentiles(values: ArrayLike) -> dict[str, float | None]:

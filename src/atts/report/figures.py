@@ -181,11 +181,12 @@ def _latency(run: LoadedRun) -> Plot | None:
 
 
 def answer_seconds(run: LoadedRun) -> dict[str, float]:
-    """For each problem whose samples have all ended: seconds from its first chain's beginning to its last one's end."""
+    """For each problem that has an answer and whose samples have all ended: seconds from its first chain's beginning to
+    its last one's end."""
     found = {}
     for problem in run.problems:
         keys = [(problem.id, sample) for sample in range(run.config.samples)]
-        if all(key in run.chains for key in keys):
+        if all(key in run.chains for key in keys) and any(key in run.votes for key in keys):
             own = [run.chains[key] for key in keys]
             found[problem.id] = max(chain.end for chain in own) - min(chain.start for chain in own)
     return found

@@ -2,8 +2,7 @@
 // Sorting, filtering and the chain viewer. What models wrote only ever becomes text nodes and elements that are made
 // here one by one; nothing is parsed as HTML.
 
-const FORMULA = "FORMULA";
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+const UNSEEN = "UNSEEN";
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 const PAGE = 6000; // characters of a piece that are shown at once
 
@@ -65,51 +64,80 @@ function mathematics(tree) {
 
 function plain(target, text) {
   let from = 0;
-  for (const match of text.matchAll(CONTROL)) {
-    const code = match[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
+  for (const match of text.matchAll(UNSEEN)) {
+    const code = match[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
     target.append(text.slice(from, match.index), make("span", { class: "control" }, `U+${code}`));
-    from = match.index + 1;
+    from = match.index + match[0].length;
   }
   target.append(text.slice(from));
 }
 
-function written(target, text, math) {
-  let from = 0;
-  for (const match of math ? text.matchAll(FORMULA) : []) {
-    const source = match.slice(1).find((group) => group !== undefined).trim();
-    if (!Object.hasOwn(math, source)) continue;
-    plain(target, text.slice(from, match.index));
-    const drawn = mathematics(math[source]);
-    drawn.setAttribute("alttext", source);
-    if (match[1] !== undefined || match[2] !== undefined) {
-      drawn.setAttribute("display", "block");
-      drawn.setAttribute("tabindex", "0"); // a wide formula scrolls
-    }
-    target.append(drawn);
-    from = match.index + match[0].length;
+// A place at or before this one that is not in the middle of a character.
+const whole = (text, place) => (/[\udc00-\udfff]/.test(text[place] ?? "") ? place - 1 : place);
+
+// A text's formulas, as it was packed: start, end, whether it is a block, and its place among the drawn ones.
+function* formulas(marks) {
+  for (let at = 0; at < marks.length; at += 4) {
+    yield { start: marks[at], end: marks[at + 1], block: marks[at + 2], place: marks[at + 3] };
   }
-  plain(target, text.slice(from));
 }
 
-// Long texts a page at a time; a page ends at a line's end where there is one near.
-function paged(text, math) {
+function drawing([source, tree], block) {
+  const drawn = mathematics(tree);
+  drawn.setAttribute("alttext", source);
+  if (block) {
+    drawn.setAttribute("display", "block");
+    drawn.setAttribute("tabindex", "0"); // a wide formula scrolls
+  }
+  return drawn;
+}
+
+// A stretch of a text, with its formulas drawn.
+function written(target, text, marks, math, start = 0, end = text.length) {
+  let from = start;
+  for (const formula of formulas(marks)) {
+    if (formula.start < from || formula.end > end) continue;
+    plain(target, text.slice(from, formula.start));
+    target.append(drawing(math[formula.place], formula.block));
+    from = formula.end;
+  }
+  plain(target, text.slice(from, end));
+}
+
+// Where a page that begins there ends: at a line's end where there is one near, and never within a formula.
+function pageEnd(text, marks, start, last) {
+  if (last - start <= PAGE) return last;
+  const line = text.lastIndexOf("\n", start + PAGE - 1) + 1;
+  const end = line > start + PAGE / 2 ? line : whole(text, start + PAGE);
+  for (const formula of formulas(marks)) if (formula.start < end && end < formula.end) return Math.min(last, formula.end);
+  return end;
+}
+
+// Long texts a page at a time.
+function paged(text, marks, math, start = 0, last = text.length) {
   const box = make("div", { class: "text", dir: "auto" });
-  text = text.replace(/\n+$/, ""); // the blank line that ends a step
-  let shown = 0;
+  while (last > start && text[last - 1] === "\n") last -= 1; // the blank line that ends a step
+  let shown = start;
   const more = make("button", { type: "button" });
   const show = () => {
-    let end = Math.min(text.length, shown + PAGE);
-    const line = text.lastIndexOf("\n", end);
-    if (end < text.length && line > shown + PAGE / 2) end = line + 1;
-    more.remove();
-    written(box, text.slice(shown, end), math);
+    const end = pageEnd(text, marks, shown, last);
+    const page = make("span");
+    written(page, text, marks, math, shown, end);
     shown = end;
-    if (shown < text.length) {
-      more.textContent = `Show more (${(text.length - shown).toLocaleString("en")} characters left)`;
-      box.append(more);
+    more.before(page);
+    if (shown < last) {
+      more.textContent = `Show more (${(last - shown).toLocaleString("en")} characters left)`;
+      return;
     }
+    // The button goes; whoever pressed it reads on where the text does.
+    if (document.activeElement === more) {
+      page.tabIndex = -1;
+      page.focus();
+    }
+    more.remove();
   };
   more.addEventListener("click", show);
+  box.append(more);
   show();
   return box;
 }
@@ -122,16 +150,17 @@ const classes = { true: "v-right", false: "v-wrong", null: "v-none" };
 
 function texts(piece, math) {
   const [head, tail] = piece.text;
+  const [marks, tailMarks] = piece.formulas || [[], []];
   const parts = [];
   const thought = piece.thought || 0;
   if (thought > 0 && thought < head.length) {
-    parts.push(make("details", { class: "thinking" }, make("summary", {}, "thinking"), paged(head.slice(0, thought), math)));
-    parts.push(paged(head.slice(thought), math));
+    parts.push(make("details", { class: "thinking" }, make("summary", {}, "thinking"), paged(head, marks, math, 0, thought)));
+    parts.push(paged(head, marks, math, thought));
   } else {
-    parts.push(paged(head, math));
+    parts.push(paged(head, marks, math));
   }
   if (tail !== undefined) {
-    parts.push(make("span", { class: "gap" }, `… ${piece.cut.toLocaleString("en")} characters left out …`), paged(tail, math));
+    parts.push(make("span", { class: "gap" }, `… ${piece.cut.toLocaleString("en")} characters left out …`), paged(tail, tailMarks, math));
   }
   return parts;
 }
@@ -153,17 +182,19 @@ function pieceView(piece, math) {
 
 function facts(turn) {
   const box = make("div", { class: "facts" }, make("h4", {}, `turn ${turn.n}`));
-  if (turn.threshold === undefined) {
+  if (turn.taken === undefined) {
     box.append(make("p", {}, "no decision"));
     return extras(box, turn);
   }
-  const taken = turn.rejected;
-  const verdict = (taken ? "target takes over" : "accepted") + (turn.capped ? " (capped by the budget)" : "");
-  box.append(
-    make("p", { class: taken ? "taken" : "accepted" }, verdict),
-    make("p", {}, `score ${number(turn.score)}`),
-    make("p", {}, `p ${number(turn.p)} ${taken && !turn.capped ? "≤" : turn.p === null ? "against" : turn.p > turn.threshold ? ">" : "≤"} threshold ${number(turn.threshold)}`),
-  );
+  // A method with one model has no target that could take over.
+  const rejected = turn.pieces.some((piece) => piece.by === "target") ? "target takes over" : "rejected";
+  const verdict = (turn.taken ? rejected : "accepted") + (turn.capped ? " (capped by the budget)" : "");
+  box.append(make("p", { class: turn.taken ? "taken" : "accepted" }, verdict));
+  if (turn.threshold !== undefined) {
+    // What the p-value asked for, which a budget may have refused.
+    const sign = turn.p === null ? "against" : turn.taken || turn.capped ? "≤" : ">";
+    box.append(make("p", {}, `score ${number(turn.score)}`), make("p", {}, `p ${number(turn.p)} ${sign} threshold ${number(turn.threshold)}`));
+  }
   if (turn.scoring) box.append(make("p", {}, `scored in ${number(turn.scoring[1])} s`));
   return extras(box, turn);
 }
@@ -183,7 +214,7 @@ function turnView(turn, math) {
 
 // Turns that are thinking from end to end stand in one fold.
 function turnsView(turns, math) {
-  const whole = (turn) => {
+  const thinking = (turn) => {
     const kept = turn.pieces.filter((piece) => !piece.dropped);
     return kept.length > 0 && kept.every((piece) =>
       (piece.thought || 0) >= piece.text.reduce((sum, text) => sum + text.length, piece.cut || 0));
@@ -191,7 +222,7 @@ function turnsView(turns, math) {
   const views = [];
   for (let at = 0; at < turns.length; at += 1) {
     let end = at;
-    while (end < turns.length && whole(turns[end])) end += 1;
+    while (end < turns.length && thinking(turns[end])) end += 1;
     if (end === at) {
       views.push(turnView(turns[at], math));
       continue;
@@ -209,9 +240,9 @@ function turnsView(turns, math) {
 }
 
 function chainView(chain, math) {
-  const takeovers = chain.turns.filter((turn) => turn.rejected).length;
+  const takeovers = chain.turns.filter((turn) => turn.taken).length;
   const answer = make("bdi");
-  plain(answer, chain.answer === null ? "no answer" : chain.answer.slice(0, 200));
+  plain(answer, chain.answer === null ? "no answer" : chain.answer.slice(0, whole(chain.answer, 200)));
   const status = chain.status === "done" ? "" : `${chain.status}, `;
   const summary = make("summary", {},
     `sample ${chain.sample} · `, make("span", { class: `verdict ${classes[chain.verdict]}` }, words[chain.verdict]), " · ",
@@ -224,9 +255,21 @@ function chainView(chain, math) {
       box.append(reason);
     }
     box.append(...turnsView(chain.turns, math));
+    if (chain.unused) {
+      const turns = chain.unused === 1 ? "1 further turn" : `${chain.unused.toLocaleString("en")} further turns`;
+      box.append(make("p", { class: "notices" }, `${turns} of this chain could not be used: one before is missing in the journal.`));
+    }
     if (!chain.turns.length) box.append(make("p", {}, "no turns"));
   }, { once: true });
   return box;
+}
+
+// What a narrow screen has no columns for.
+function figures(button) {
+  const heads = button.closest("table").tHead.rows[0].cells;
+  const cells = button.closest("tr").cells;
+  const shown = [...cells].map((cell, place) => `${heads[place].textContent.trim()} ${cell.textContent.trim()}`);
+  return make("p", { class: "narrow" }, shown.slice(4).join(" · "));
 }
 
 async function viewer(button) {
@@ -235,12 +278,12 @@ async function viewer(button) {
   button.closest("tbody").append(row);
   try {
     const content = await unpack(button.dataset.block);
-    const math = content.math || {};
+    const math = content.math;
     const question = make("div", { class: "statement", dir: "auto" });
-    written(question, content.question, math);
+    written(question, content.question, content.formulas, math);
     const answer = make("bdi");
     plain(answer, content.answer);
-    cell.append(question, make("p", {}, "Known answer: ", answer), ...content.chains.map((chain) => chainView(chain, math)));
+    cell.append(question, make("p", {}, "Known answer: ", answer), figures(button), ...content.chains.map((chain) => chainView(chain, math)));
     if (!content.chains.length) cell.append(make("p", {}, "No chain of this problem has begun."));
   } catch (error) {
     cell.append(`The chains cannot be shown: ${error.message}`);

@@ -13,18 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from atts.errors import InputError
-from atts.evals.loaded import LoadedRun, standing
-from atts.evals.store import write_atomically
-from atts.evals.summary import taken_over
-from atts.report import mathematics
+from atts.evals.loaded import LoadedRun
+from atts.evals.store import gaps, write_atomically
+from atts.evals.summary import standing, taken_over
 from atts.report.figures import answer_seconds, plots
 from atts.report.plots import Plot
 from atts.report.texts import Blocks, blocks
-from atts.types import Problem, Status
+from atts.types import Chain, Problem, Status
 
 PAGE_BUDGET = 9_500_000  # bytes of a page; texts take what the rest leaves
 _WITHOUT_TEXTS, _ROW = 350_000, 1_500  # bytes of a run's section, and of each problem's row
-_UNSEEN = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+# fmt: off
+_UNSEEN = (
+    (0x0, 0x8), (0xB, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160),
+    (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164),
+    (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+)
+# fmt: on
+"""Characters that show nothing or change the order of others: controls, and what Unicode calls default ignorable."""
+_HIDDEN = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSEEN) + "]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ def render(runs: Sequence[LoadedRun], *, budget: int = PAGE_BUDGET) -> str:
     """The page as text."""
     sections = [_section(run, budget // len(runs)) for run in runs]
     here = files("atts.report")
-    script = (here / "page.js").read_text(encoding="utf-8").replace('"FORMULA"', _script_pattern())
+    script = (here / "page.js").read_text(encoding="utf-8").replace('"UNSEEN"', _script_pattern())
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rendered: str = _template().render(
         sections=sections,
@@ -113,7 +120,8 @@ class _Safe(str):
 
 
 def _script_pattern() -> str:
-    return f"/{mathematics.PATTERN}/g"
+    """The hidden characters as a regular expression of the page's script."""
+    return "/[" + "".join(f"\\u{{{first:x}}}-\\u{{{last:x}}}" for first, last in _UNSEEN) + "]/gu"
 
 
 def _template() -> Any:
@@ -158,12 +166,17 @@ def _row(run: LoadedRun, index: int, problem: Problem, seconds: float | None) ->
         share=count / len(done) if done else 0.0,
         tied=len(ranked) == 2 and ranked[1][1] == count,
         correct=run.verdicts[voters[0]] if vote is not None else False if done else None,
-        unfinished=len(keys) - len(done),
+        unfinished=sum(_unfinished(run.chains.get(key)) for key in keys),
         rate=sum(taken) / len(taken) if taken else None,
         tokens=sum(len(piece.ids) for piece in kept),
         target_tokens=sum(len(piece.ids) for piece in kept if piece.author == "target"),
         seconds=seconds,
     )
+
+
+def _unfinished(chain: Chain | None) -> bool:
+    """Whether a chain is open or failed. One that was cancelled is not wanted any more."""
+    return chain is None or chain.status is Status.ERROR
 
 
 def _notices(run: LoadedRun, found: Blocks) -> list[str]:
@@ -175,14 +188,15 @@ def _notices(run: LoadedRun, found: Blocks) -> list[str]:
         said.append("The run is empty: its journal holds no turn yet.")
     elif ended < chains["wanted"]:
         said.append(
-            f"The run is not finished: {ended} of {chains['wanted']} chains have ended, and all figures are of these. "
-            "The command that began it goes on with it."
+            f"The run is not finished: {ended} of {chains['wanted']} chains have ended. Accuracy and times of chains "
+            "are of these; rates, tokens and engines count the turns of open chains too. The same command continues it."
         )
     if chains["error"]:
         said.append(f"{chains['error']} of {chains['wanted']} chains failed; they count as neither right nor wrong.")
-    if run.damaged:
-        numbers = ", ".join(map(str, run.damaged[:20])) + (" and more" if len(run.damaged) > 20 else "")
-        said.append(f"Damaged lines of the journal were left out: {numbers}.")
+    cancelled = Counter(chain.reason for chain in run.chains.values() if chain.status is Status.CANCELLED)
+    for reason, count in cancelled.items():
+        said.append(f"{count} of {chains['wanted']} chains were cancelled: {reason}.")
+    said += gaps(run.damaged, run.unused)
     if len(run.sessions) > 1:
         said.append(
             f"The run was resumed: it was made in {len(run.sessions)} sessions; time between them does not count."
@@ -205,7 +219,7 @@ def _comparison(runs: Sequence[LoadedRun]) -> Any:
 
 def visible(text: object) -> str:
     """Text with its control and direction characters spelled out, so that nothing changes order or hides."""
-    return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", str(text))
+    return _HIDDEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", str(text))
 
 
 def percent(share: float | None) -> str:
@@ -220,6 +234,11 @@ def seconds(value: float | None) -> str:
     return f"{value:.3g} s" if value < 100 else f"{value / 60:.1f} min" if value < 6000 else f"{value / 3600:.1f} h"
 
 
+def figure(value: float | None) -> str:
+    """A number that may be large or small, as a reader would write it."""
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def shorten(text: str, length: int = 110) -> str:
     """The beginning of a text, on one line."""
     line = " ".join(text[: 4 * length].split())
@@ -231,6 +250,7 @@ FILTERS = {
     "percent": percent,
     "seconds": seconds,
     "shorten": shorten,
+    "figure": figure,
     "svg": _Safe,
     "count": lambda value: f"{value:,}",
     "signed": lambda value: "–" if value is None else f"{100 * value:+.1f} points",

@@ -138,7 +138,10 @@ def steps(axes: Axes, values: Iterable[float], label: str, color: str) -> None:
 
 
 def whole_numbers(axes: Axes) -> None:
-    """Ticks at whole numbers only, on the horizontal axis."""
+    """Ticks at whole numbers only, on the horizontal axis; a single point stands between its neighbours."""
     from matplotlib.ticker import MaxNLocator
 
+    low, high = axes.get_xlim()
+    if high - low < 1:
+        axes.set_xlim((low + high) / 2 - 1, (low + high) / 2 + 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from atts.evals.loaded import LoadedRun
-from atts.report.mathematics import Drawings, formulas
-from atts.types import Chain, Piece, Problem, Turn
+from atts.evals.summary import taken_over
+from atts.report.mathematics import Drawings, Tree, formulas
+from atts.report.numbers import apart, short
+from atts.types import Piece, Problem, Turn
 
 _LONGEST = 1 << 20  # characters of a piece, however small the run
 _SHORTEST = 120
@@ -62,7 +66,13 @@ def _fitting(run: LoadedRun, budget: int, drawn: Drawings) -> int:
 
 def _block(run: LoadedRun, problem: Problem, limit: int, drawn: Drawings) -> str:
     content = _problem(run, problem, limit)
-    return _encode(content | {"math": drawn.trees(_sources(content))})
+    marks = _Marks(drawn)
+    content["formulas"] = marks.of(content["question"])
+    for piece in _written(content):
+        found = [marks.of(text) for text in piece["text"]]
+        if any(found):
+            piece["formulas"] = found
+    return _encode(content | {"math": marks.drawn})
 
 
 def _pieces(run: LoadedRun) -> Iterable[Piece]:
@@ -71,19 +81,48 @@ def _pieces(run: LoadedRun) -> Iterable[Piece]:
             yield from turn.written
 
 
-def _sources(content: dict[str, Any]) -> Iterable[str]:
-    """The formulas of a problem, in the order in which they are read."""
-    yield from formulas(content["question"])
+def _written(content: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """The pieces of a problem, in the order in which they are read."""
     for chain in content["chains"]:
         for turn in chain["turns"]:
-            for piece in turn["pieces"]:
-                for text in piece["text"]:
-                    yield from formulas(text)
+            yield from turn["pieces"]
+
+
+class _Marks:
+    """Where formulas stand in the texts of a problem. Each is sent once, in `drawn`, as its TeX and its tree."""
+
+    def __init__(self, drawings: Drawings) -> None:
+        self.drawn: list[tuple[str, Tree]] = []
+        self._drawings = drawings
+        self._places: dict[str, int] = {}
+
+    def of(self, text: str) -> list[int]:
+        """Of each formula that can be drawn: start and end in the page's units, whether it is a block, its place."""
+        unit = _units(text)
+        marks: list[int] = []
+        for found in formulas(text):
+            if (tree := self._drawings.tree(found.source)) is not None:
+                place = self._places.setdefault(found.source, len(self.drawn))
+                if place == len(self.drawn):
+                    self.drawn.append((found.source, tree))
+                marks += [unit(found.start), unit(found.end), int(found.block), place]
+        return marks
+
+
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+
+
+def _units(text: str) -> Callable[[int], int]:
+    """From a place in the text to that in the page's script, which counts what is beyond 16 bits twice."""
+    if text.isascii():
+        return int
+    astral = [match.start() for match in _ASTRAL.finditer(text)]
+    return lambda place: place + bisect_left(astral, place)
 
 
 def _problem(run: LoadedRun, problem: Problem, limit: int) -> dict[str, Any]:
     chains = [
-        _chain(run.chains.get(key), run.turns.get(key, []), run.verdicts.get(key), sample, limit)
+        _chain(run, key, limit)
         for sample in range(run.config.samples)
         if (key := (problem.id, sample)) in run.chains or key in run.turns
     ]
@@ -91,14 +130,16 @@ def _problem(run: LoadedRun, problem: Problem, limit: int) -> dict[str, Any]:
     return {"question": problem.question + choices, "answer": problem.answer, "chains": chains}
 
 
-def _chain(chain: Chain | None, turns: Sequence[Turn], verdict: bool | None, sample: int, limit: int) -> dict[str, Any]:
+def _chain(run: LoadedRun, key: tuple[str, int], limit: int) -> dict[str, Any]:
+    chain, turns = run.chains.get(key), run.turns.get(key, [])
     thinking = _Thinking(turns)
     return {
-        "sample": sample,
+        "sample": key[1],
         "status": chain.status.value if chain else "open",
         "reason": chain.reason if chain else "",
         "answer": chain.answer if chain else None,
-        "verdict": verdict,
+        "verdict": run.verdicts.get(key),
+        "unused": run.unused.get(key, 0),
         "seconds": round(chain.end - chain.start, 3) if chain else None,
         "turns": [_turn(turn, thinking, limit) for turn in turns],
     }
@@ -111,13 +152,14 @@ def _turn(turn: Turn, thinking: _Thinking, limit: int) -> dict[str, Any]:
     found: dict[str, Any] = {"n": turn.turn, "pieces": pieces}
     found |= {"anew": True} if turn.anew else {}
     found |= {"ended": turn.ended} if turn.ended else {}
-    found |= {"notes": {name: _short(value) for name, value in turn.notes.items()}} if turn.notes else {}
+    found |= {"notes": {name: short(value) for name, value in turn.notes.items()}} if turn.notes else {}
+    found |= {"taken": taken} if (taken := taken_over(turn)) is not None else {}
     if decision is not None:
-        found |= {"score": _short(decision.score), "p": _short(decision.p_value)}
-        found |= {"threshold": _short(decision.threshold), "rejected": decision.rejected}
+        p_value, threshold = apart(decision.p_value, decision.threshold)
+        found |= {"score": short(decision.score), "p": p_value, "threshold": threshold}
         found |= {"capped": True} if decision.capped else {}
     if turn.scoring is not None:
-        found |= {"scoring": [_short(turn.scoring.start - turn.scoring.ready), _seconds(turn.scoring)]}
+        found |= {"scoring": [short(turn.scoring.start - turn.scoring.ready), _seconds(turn.scoring)]}
     return found
 
 
@@ -127,7 +169,7 @@ def _piece(piece: Piece, limit: int, thinking: _Thinking, *, kept: bool) -> dict
         "by": piece.author.value,
         "tokens": len(piece.ids),
         "finish": piece.finish.value,
-        "time": [_short(piece.span.start - piece.span.ready), _seconds(piece.span)],
+        "time": [short(piece.span.start - piece.span.ready), _seconds(piece.span)],
         "text": [piece.text],
     }
     if len(piece.text) > limit:
@@ -135,6 +177,7 @@ def _piece(piece: Piece, limit: int, thinking: _Thinking, *, kept: bool) -> dict
         found["text"] = [piece.text[:head], piece.text[len(piece.text) - (limit - head) :]]
         found["cut"] = len(piece.text) - limit
         thought = len(piece.text) if thought == len(piece.text) else min(thought, head)
+    thought = _units(piece.text)(thought)
     return found | ({"thought": thought} if thought else {}) | ({} if kept else {"dropped": True})
 
 
@@ -159,12 +202,7 @@ class _Thinking:
 
 
 def _seconds(span: Any) -> float | None:
-    return _short(span.end - span.start)
-
-
-def _short(value: float | None) -> float | None:
-    """Three significant digits."""
-    return None if value is None else float(f"{value:.3g}")
+    return short(span.end - span.start)
 
 
 def _encode(content: dict[str, Any]) -> str:

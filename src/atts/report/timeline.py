@@ -21,6 +21,8 @@ from typing import Any
 
 from atts.errors import InputError
 from atts.evals.loaded import LoadedRun
+from atts.evals.store import Key
+from atts.report.numbers import finite
 from atts.types import Role, Span, Stage, Turn
 
 Trace = dict[str, Any]
@@ -72,11 +74,16 @@ def events(run: LoadedRun) -> Iterator[Trace]:
         own = [work for work in everything if work.role is role]
         yield from _busy(role, own)
         yield from _requests(role, own, lanes)
-    for tid, key in enumerate(run.turns, start=1):
+    for tid, key in enumerate(_keys(run), start=1):
         yield from _chain(run, key, tid)
     yield from _flows(works.values(), lanes)
     yield from _queues(everything)
     yield from _rate(run, everything)
+
+
+def _keys(run: LoadedRun) -> list[Key]:
+    """The chains that have a lane: all that began, also those that failed before their first turn."""
+    return list(dict.fromkeys([*run.turns, *run.chains]))
 
 
 _WRITING = {Role.DRAFT: Stage.DRAFT, Role.TARGET: Stage.TAKEOVER}
@@ -102,7 +109,7 @@ def _names(run: LoadedRun) -> Iterator[Trace]:
     for pid, name in ((_CHAINS, "chains"), (_COUNTERS, "queues and rate")):
         yield _meta("process_name", pid, 0, name=name)
         yield _meta("process_sort_index", pid, 0, sort_index=pid)
-    for tid, (problem, sample) in enumerate(run.turns, start=1):
+    for tid, (problem, sample) in enumerate(_keys(run), start=1):
         yield _meta("thread_name", _CHAINS, tid, name=f"{problem} sample {sample}")
         yield _meta("thread_sort_index", _CHAINS, tid, sort_index=tid)
 
@@ -139,16 +146,15 @@ def _requests(role: Role, works: Sequence[Work], lanes: dict[int, int]) -> Itera
         yield _span(work.stage.value, _ENGINE[role], lane, work.span.start, work.span.end, _about(work))
 
 
-def _chain(run: LoadedRun, key: tuple[str, int], tid: int) -> Iterator[Trace]:
+def _chain(run: LoadedRun, key: Key, tid: int) -> Iterator[Trace]:
     """One chain: its whole span, its turns, and within them waiting and work."""
     ended = run.chains.get(key)
-    spans = [(turn, works_of(turn)) for turn in run.turns[key]]
+    spans = [(turn, works_of(turn)) for turn in run.turns.get(key, [])]
     edges = [time for _, works in spans for work in works for time in (work.span.ready, work.span.end)]
+    edges += [ended.start, ended.end] if ended is not None else []
     if not edges:
         return
     start, end = min(edges), max(edges)
-    if ended is not None:
-        start, end = min(start, ended.start), max(end, ended.end)
     verdict = run.verdicts.get(key)
     about = {
         "status": ended.status.value if ended else "open",
@@ -222,9 +228,9 @@ def _decided(turn: Turn) -> dict[str, Any]:
     if decision is None:
         return {}
     return {
-        "score": decision.score,
-        "p": decision.p_value,
-        "threshold": decision.threshold,
+        "score": finite(decision.score),
+        "p": finite(decision.p_value),
+        "threshold": finite(decision.threshold),
         "decision": "taken over" if decision.rejected else "accepted",
     }
 
