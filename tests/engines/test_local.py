@@ -40,6 +40,12 @@ async def prompt_of(engine: Engine, number: int = 0) -> list[int]:
     return await engine.render([Message("user", PROBLEMS[number].question)])
 
 
+async def sent(engine: LocalEngine, requests: int) -> None:
+    """Return once so many requests are with the worker; no answer can have been read by then."""
+    while len(engine._pending) < requests:  # noqa: ASYNC110  (there is no event to wait for)
+        await asyncio.sleep(0)
+
+
 async def test_it_is_an_engine(target: LocalEngine) -> None:
     assert isinstance(target, Engine)
     info = await target.info()
@@ -182,11 +188,11 @@ async def test_a_cancelled_request_leaves_the_engine_free(target: LocalEngine) -
         asyncio.create_task(target.generate(prefix, max_tokens=900, sampling=Sampling(5.0), seed=seed))
         for seed in range(8)
     ]
-    await asyncio.sleep(0.05)
+    await sent(target, 8)
     for task in tasks:
         task.cancel()
     assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*tasks, return_exceptions=True))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         again = await target.generate(prefix, max_tokens=5, sampling=GREEDY)
     assert len(again.ids) == 5
 
@@ -195,7 +201,7 @@ async def test_a_worker_that_is_killed_fails_its_requests_with_its_last_words() 
     engine = LocalEngine(str(bundled.DRAFT))
     prefix = await prompt_of(engine)
     request = asyncio.create_task(engine.generate(prefix, max_tokens=1500, sampling=Sampling(5.0), seed=1))
-    await asyncio.sleep(0.05)
+    await sent(engine, 1)
     assert engine._process is not None
     os.kill(engine._process.pid, signal.SIGKILL)
     with pytest.raises(EngineError, match="worker process ended with status -9"):
@@ -213,7 +219,7 @@ async def test_the_worker_ends_with_its_parent() -> None:
     assert process is not None
     assert process.stdin is not None
     process.stdin.close()  # all that the worker sees of a parent that is gone
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0
     await engine.close()
 
 

@@ -21,7 +21,7 @@ PROBLEM = Problem("p", "What is 1 + 1?", "2")
 @pytest.fixture
 def settings(openai_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JudgeSettings:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    return JudgeSettings("judge-1", openai_server.url, tmp_path / "cache", first_wait=0.01, timeout=2.0, attempts=3)
+    return JudgeSettings("judge-1", openai_server.url, tmp_path / "cache", first_wait=0.01, timeout=60.0, attempts=3)
 
 
 async def judged(settings: JudgeSettings, *answers: str) -> tuple[list[Any], Judge]:
@@ -133,7 +133,7 @@ async def test_equal_answers_are_asked_once(openai_server: Any, settings: JudgeS
 
 async def test_refusals_and_silence_are_tried_again(openai_server: Any, settings: JudgeSettings) -> None:
     async def slow() -> web.StreamResponse:
-        await asyncio.sleep(5)
+        await asyncio.sleep(60)
         return web.json_response({})
 
     def script(body: dict[str, Any], number: int) -> Any:
@@ -142,9 +142,10 @@ async def test_refusals_and_silence_are_tried_again(openai_server: Any, settings
         return slow() if number == 1 else openai_server.says("Verdict: correct")
 
     openai_server.script = script
-    verdicts, _ = await judged(settings, "two")
+    patient = JudgeSettings(**{**plain(settings), "timeout": 2.0, "attempts": 8})
+    verdicts, _ = await judged(patient, "two")
     assert verdicts[0].correct is True
-    assert len(openai_server.bodies) == 3
+    assert len(openai_server.bodies) >= 3  # more, if the machine sleeps for longer than the time-out
 
 
 def plain(settings: JudgeSettings) -> dict[str, Any]:

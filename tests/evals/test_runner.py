@@ -22,6 +22,21 @@ def scripted(**options: Any) -> RunConfig:
     return resolve(preset="paper", options=values | {"on_reject": "replace", "takeover_rate": 0.3} | options)
 
 
+class Heard(list[Event]):
+    """The events of a run; `enough` is set once so many turns have ended."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self.enough = asyncio.Event()
+        self._left = turns
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        self._left -= isinstance(event, TurnEnded)
+        if self._left <= 0:
+            self.enough.set()
+
+
 async def run(config: RunConfig, path: Path, events: list[Event] | None = None) -> dict[str, Any]:
     return await (await prepared(config, path, events)).execute()
 
@@ -89,10 +104,11 @@ async def test_resumed_from_any_line_it_ends_the_same(tmp_path: Path, lines: int
 
 
 async def test_interrupted_and_resumed(tmp_path: Path) -> None:
-    config = scripted(draft="scripted:6,0.004", samples=8, draft_slots=2)
-    first = await prepared(config, tmp_path)
+    config = scripted(samples=8, draft_slots=2)
+    heard = Heard(turns=40)
+    first = await prepared(config, tmp_path, heard)
     running = asyncio.create_task(first.execute())
-    await asyncio.sleep(0.1)
+    await heard.enough.wait()
     first.stop()
     partial = await running
     assert partial["status"] == "partial"
@@ -175,15 +191,15 @@ async def test_a_chain_that_fills_the_context_has_no_answer_and_is_no_failure(tm
 
 
 async def test_a_cancelled_run_is_saved(tmp_path: Path) -> None:
-    events: list[Event] = []
-    running = asyncio.create_task(run(scripted(draft="scripted:6,0.01"), tmp_path, events))
-    await asyncio.sleep(0.05)
+    events = Heard(turns=20)
+    running = asyncio.create_task(run(scripted(), tmp_path, events))
+    await events.enough.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert json.loads((tmp_path / "summary.json").read_text())["status"] == "partial"
     assert isinstance(events[-1], RunEnded)
-    assert (await run(scripted(draft="scripted:6,0.01"), tmp_path))["status"] == "complete"
+    assert (await run(scripted(), tmp_path))["status"] == "complete"
 
 
 async def test_an_engine_that_cannot_start_is_an_error_and_the_folder_resumes(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ for line in sys.stdin:
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     (tmp_path / "echoing.py").write_text(PROGRAM)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    with Workers("echoing", count=2, limit=2.0) as made:
+    with Workers("echoing", count=2, limit=10.0) as made:
         yield made
 
 
@@ -56,7 +56,7 @@ def test_a_silent_one_is_killed_and_replaced(workers: Workers, question: str, re
     begun = time.monotonic()
     with pytest.raises(SilenceError, match=reason):
         workers.ask(question)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50
     assert workers.ask("y")[0] != before
     assert workers.replaced == 1
 
@@ -88,7 +88,7 @@ def test_pathological_expressions_stall_nothing() -> None:
             begun = time.monotonic()
             verdict = grader.grade(answer, Problem("p", "?", "5"))
             assert verdict in (False, None)
-            assert time.monotonic() - begun < 20
+            assert time.monotonic() - begun < 50
         assert grader.grade(slow[0], Problem("p", "?", "5")) is None
         assert grader.why(slow[0], Problem("p", "?", "5")) == "time limit"
         assert grader.grade("\\sqrt{25}", Problem("p", "?", "5")) is True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from atts.engines.scripted import ScriptedEngine
@@ -41,6 +41,7 @@ class Bench:
         self.chains: list[Chain] = []
         self.turns: list[Turn] = []
         self.events: list[Event] = []
+        self._awaited: tuple[Callable[[], object], asyncio.Event] | None = None
         slots = slots or SlotSettings(chains=16, draft=8, score=4, takeover=3)
         self.calibrator = make_calibrator(CalibratorSettings(name=calibrator, rate=rate))
         engines = {Role.DRAFT: self.draft, Role.TARGET: self.target}
@@ -62,6 +63,14 @@ class Bench:
         self.events.append(event)
         if isinstance(event, TurnEnded):
             self.turns.append(event.turn)
+        if self._awaited is not None and self._awaited[0]():
+            self._awaited[1].set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Return as soon as something happens with which the condition holds, however slow the machine is."""
+        happened = asyncio.Event()
+        self._awaited = condition, happened
+        await happened.wait()
 
     def at_rest(self) -> bool:
         """No slot held, nobody waiting, no request open, and every stage that was queued has ended."""

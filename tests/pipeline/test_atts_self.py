@@ -75,8 +75,7 @@ async def test_a_forked_chain_resumes_from_its_turns_alone() -> None:
     slow = Script(write=steps(8), delay=lambda call, seed: 0.001 * (seed % 5))
     first = Bench(ScriptedEngine(slow), strategy="atts-self", options={"remedy": "fork"}, rate=0.5)
     running = asyncio.create_task(first.pool.run(jobs(3, 6)))
-    await asyncio.sleep(0.02)
-    assert any(turn.anew for turn in first.turns)
+    await first.until(lambda: any(turn.anew for turn in first.turns))
     first.pool.stop()
     await running
     made: dict[tuple[str, int], list[Turn]] = {}

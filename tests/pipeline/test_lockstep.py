@@ -69,7 +69,7 @@ async def test_on_average_the_rate_is_exact() -> None:
 async def test_a_failed_sample_holds_nobody_up() -> None:
     target = ScriptedEngine(Script(fail=lambda call, count: EngineError("gone") if count == 9 else None))
     made = Bench(target=target, strategy="lockstep", calibrator="ranked", slots=WIDE)
-    await asyncio.wait_for(made.pool.run(jobs(2, 8)), 5)
+    await asyncio.wait_for(made.pool.run(jobs(2, 8)), 60)
     assert sorted(c.status for c in made.chains) == [Status.DONE] * 15 + [Status.ERROR]
     assert made.at_rest()
 
@@ -79,7 +79,7 @@ async def test_a_run_stopped_and_resumed_decides_as_one_that_was_not() -> None:
     await whole.pool.run(jobs(4, 6))
     first = bench(rate=0.4)
     running = asyncio.create_task(first.pool.run(jobs(4, 6)))
-    await asyncio.sleep(0.02)
+    await first.until(lambda: len(first.turns) >= 20)
     running.cancel()  # as hard as it gets: turns under way are lost
     await asyncio.gather(running, return_exceptions=True)
     assert 0 < len(first.turns) < len(whole.turns)
@@ -90,7 +90,7 @@ async def test_a_run_stopped_and_resumed_decides_as_one_that_was_not() -> None:
         if turn.decision is not None:
             second.calibrator.replay(turn.decision)
     ended = {(c.problem, c.sample) for c in first.chains}
-    await asyncio.wait_for(second.pool.run([job for job in jobs(4, 6, made) if job.key not in ended]), 5)
+    await asyncio.wait_for(second.pool.run([job for job in jobs(4, 6, made) if job.key not in ended]), 60)
 
     def decided(turns: list[Turn]) -> dict[tuple[str, int, int], bool]:
         return {(t.problem, t.sample, t.turn): t.decision.rejected for t in turns if t.decision is not None}
@@ -101,9 +101,9 @@ async def test_a_run_stopped_and_resumed_decides_as_one_that_was_not() -> None:
 async def test_stopping_leaves_nobody_waiting() -> None:
     made = bench()
     running = asyncio.create_task(made.pool.run(jobs(6, 8)))
-    await asyncio.sleep(0.015)
+    await made.until(lambda: len(made.turns) >= 20)
     made.pool.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 60)
     assert made.at_rest()
     turns = [turn.turn for turn in made.turns if turn.problem == "p0"]
     assert {turns.count(n) for n in set(turns)} == {8}  # no round is begun by some of its samples only
@@ -126,7 +126,7 @@ async def test_whoever_is_behind_catches_up_first() -> None:
             turn += 1
         group.leave(number)
 
-    await asyncio.wait_for(asyncio.gather(sample(0, 2), sample(1, 1)), 1)
+    await asyncio.wait_for(asyncio.gather(sample(0, 2), sample(1, 1)), 60)
     assert [turn for turn, _ in order] == [1, 2, 2]
 
 
