@@ -6,7 +6,8 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,6 +18,7 @@ from atts.engines.sglang import SglangEngine
 from atts.engines.vllm import VllmEngine
 from atts.errors import EngineError, InputError, RunError, ScoreError
 from atts.testing import FAULTS, Faults, ModelServer, serve
+from atts.testing.sglang import SglangServer
 from atts.types import EngineInfo, Finish, GrowingIds, Message, Sampling
 from tests.polling import until
 
@@ -181,13 +183,49 @@ async def test_a_server_that_never_comes_is_a_clear_error_within_the_deadline(di
     await engine.close()
 
 
-async def test_versions_of_sglang_before_0_5_are_understood() -> None:
-    from atts.testing.sglang import SglangServer
-
-    async with serve("sglang", Short(), make_server=lambda engine, faults: SglangServer(engine, faults, old=True)) as s:
-        engine = SglangEngine(s.url)
+async def test_versions_of_sglang_before_0_5_do_everything_but_seeds() -> None:
+    inner = Short()
+    async with serve("sglang", inner, make_server=partial(SglangServer, old=True)) as server:
+        engine = SglangEngine(server.url)
         info = await engine.info()
         assert (info.details["version"], info.context_length) == ("0.4.3.post4", 200)
+        prefix = await engine.render(CHAT)
+        written = await engine.generate(prefix, max_tokens=20, sampling=Sampling(0.8, 0.9, 5), stop=("\n\n",), seed=5)
+        assert written.ids == (await inner.generate(prefix, max_tokens=20, sampling=Sampling(0), stop=("\n\n",))).ids
+        scoring = await engine.score(prefix, written.ids)
+        assert scoring.log_probabilities == (await inner.score(prefix, written.ids)).log_probabilities
+        assert await engine.next_token(prefix, top=3) == await inner.next_token(prefix, top=3)
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "seeds"),
+    [
+        ("0.4.3.post4", False),
+        ("0.5.2", False),
+        ("0.5.3rc0", False),
+        ("0.5.3", True),
+        ("0.5.3.post1", True),
+        ("0.5.23", True),
+        ("0.6.0rc1", True),
+        ("1.0.0", True),
+        ("unknown", False),
+    ],
+)
+async def test_seeds_go_to_versions_that_know_them(version: str, seeds: bool) -> None:
+    class Dated(SglangServer):
+        version = ""
+        asked: ClassVar[list[dict[str, Any]]] = []
+
+        async def _compute(self, body: dict[str, Any]) -> dict[str, Any]:
+            self.asked.append(body["sampling_params"])
+            return await super()._compute(body)
+
+    Dated.version = version
+    async with serve("sglang", ScriptedEngine(), make_server=Dated) as server:
+        engine = SglangEngine(server.url)
+        await engine.generate([65], max_tokens=4, sampling=Sampling(0), seed=5)
+        assert [parameters.get("sampling_seed") for parameters in Dated.asked] == [5 if seeds else None]
         await engine.close()
 
 

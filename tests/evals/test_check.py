@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from atts.evals.check import Finding, Report, check
 from atts.evals.runner import Run
 from atts.seeds import uniform
 from atts.testing import Faults, serve
+from atts.testing.sglang import SglangServer
 from atts.types import Role
 
 CONFIG = resolve(options={"draft": "scripted:", "target": "scripted:"})
-QUICK = EngineOptions(timeout=2, patience=0.2)
+QUICK = EngineOptions(timeout=30, patience=0.2)
 
 
 async def found(dialect: str, engine: ScriptedEngine, faults: Faults | None = None) -> Report:
@@ -74,6 +76,15 @@ async def test_seeds_that_do_not_repeat_are_a_warning() -> None:
     drawn = iter(range(1000))
     report = await found("sglang", ScriptedEngine(Script(write=lambda text, seed: f"number {next(drawn)}" * 9)))
     assert outcome(report, "seeds").outcome == "warning"
+
+
+async def test_a_version_that_takes_no_seeds_is_a_warning_and_ready() -> None:
+    async with serve("sglang", ScriptedEngine(), make_server=partial(SglangServer, old=True)) as server:
+        client = SglangEngine(server.url, QUICK)
+        report = await check({Role.DRAFT: client, Role.TARGET: client}, CONFIG)
+        await client.close()
+    assert report.ok, report.failures
+    assert outcome(report, "seeds").outcome == "warning" and "0.4.3.post4" in outcome(report, "seeds").detail
 
 
 class Mute(ScriptedEngine):

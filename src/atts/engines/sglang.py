@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from atts.types import EngineInfo, Finish, Generation, Sampling, Scoring, TokenI
 T = TypeVar("T")
 
 _SEEDS = 2**31 - 1  # seeds are 32-bit there
+_SEEDED = (0, 5, 3)  # the first version that knows `sampling_seed`; earlier ones answer 500 to whatever they do not know
 
 
 class SglangEngine(ServerEngine):
@@ -29,7 +31,8 @@ class SglangEngine(ServerEngine):
 
     Scores ask for log-probabilities from the token before the boundary on: that entry is always null there, and the
     prefix before it is served from the radix cache, which the takeover then finds warm. The server has no way to
-    apply a chat template, so a tokenizer is loaded here: by default the one that the server names.
+    apply a chat template, so a tokenizer is loaded here: by default the one that the server names. Versions before
+    0.5.3, and servers that do not say theirs, get no seeds: `details["seeds"]` says so.
     """
 
     scheme = "sglang"
@@ -50,7 +53,8 @@ class SglangEngine(ServerEngine):
         seed: int | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`. Ids are read off the log-probabilities, as all versions do."""
-        parameters = _parameters(sampling, seed) | {
+        seeds = (await self.info()).details["seeds"]
+        parameters = _parameters(sampling, seed if seeds else None) | {
             "max_new_tokens": await self._room(len(prefix), max_tokens),
             "stop": list(stop),
             "no_stop_trim": True,
@@ -157,12 +161,13 @@ class SglangEngine(ServerEngine):
         name = str(model.get("model_path", "unknown"))
         if self._tokenizer is None:
             self._tokenizer = TokenizerThread(str(model.get("tokenizer_path") or name))
+        version = str(server.get("version", "unknown"))
         return EngineInfo(
             engine="sglang",
             model=name.rstrip("/").rpartition("/")[2],
             vocabulary=await self._tokenizer.vocabulary(),
             context_length=length,
-            details={"url": self.url, "version": str(server.get("version", "unknown"))},
+            details={"url": self.url, "version": version, "seeds": _knows_seeds(version)},
         )
 
     async def _local_tokenizer(self) -> TokenizerThread:
@@ -178,6 +183,15 @@ def _parameters(sampling: Sampling, seed: int | None) -> dict[str, Any]:
     if seed is not None:
         parameters["sampling_seed"] = seed % _SEEDS
     return parameters
+
+
+def _knows_seeds(version: str) -> bool:
+    """Whether a server of that version takes `sampling_seed`; candidates for the first that does have none yet."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)(rc)?", version)
+    if found is None:
+        return False
+    number = tuple(int(part) for part in found.groups()[:3])
+    return number > _SEEDED or (number == _SEEDED and not found[4])
 
 
 def open_sglang(address: str, options: EngineOptions) -> Engine:

@@ -173,6 +173,10 @@ class _Examination:
         return "kept, and end the text"
 
     async def _seeds(self) -> str:
+        assert self.info is not None
+        if not self.info.details.get("seeds", True):
+            version = self.info.details.get("version")
+            raise _Noteworthy(f"not known to version {version}, and not sent: runs cannot be repeated exactly")
         draws = [await self._generate(16, sampling=Sampling(1.0), seed=seed) for seed in (7, 7)]
         if draws[0].ids != draws[1].ids:
             raise _Noteworthy("one seed, two texts: runs cannot be repeated exactly")

@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from atts.engines.base import Engine
+from atts.errors import EngineError
 from atts.testing.faults import Faults
 from atts.testing.server import BadRequest, ModelServer, read_object
 from atts.types import Finish, Generation, Sampling, Usage
@@ -23,30 +24,44 @@ END_ID = 0  # stands for the end of text, which engines do not number
 _FINISH = {Finish.LENGTH: "length", Finish.STOP: "stop", Finish.END: "stop"}
 
 
+_OLD_PARAMETERS = frozenset(
+    """max_new_tokens stop stop_token_ids temperature top_p top_k min_p frequency_penalty presence_penalty
+    repetition_penalty min_new_tokens n json_schema regex ebnf structural_tag ignore_eos skip_special_tokens
+    spaces_between_special_tokens no_stop_trim custom_params""".split()
+)
+
+
 class SglangServer(ModelServer):
-    """Speaks SGLang's native interface. `old` leaves out what versions 0.4 did not know.
+    """Speaks SGLang's native interface. `old` is version 0.4.3.post4: it lacks the names and paths of later ones.
+
+    Sampling parameters that it does not know end in status 500 there, `sampling_seed` among them.
 
     `tokenizer` is what `model_info` says of the tokenizer; by default what the engine says of its model.
     """
+
+    version = "0.5.23"
 
     def __init__(
         self, engine: Engine, faults: Faults | None = None, *, old: bool = False, tokenizer: str | None = None
     ) -> None:
         super().__init__(engine, faults)
         self._old = old
+        if old:
+            self.version = "0.4.3.post4"
         self._tokenizer = tokenizer
 
     def routes(self) -> list[web.RouteDef]:
         """The native paths, and the list of models."""
         names = ("/get_model_info", "/get_server_info") if self._old else ("/model_info", "/server_info")
+        aborting = [] if self._old else [web.post("/abort_request", self._abort)]
         return [
             web.get(names[0], self._model_info),
             web.get(names[1], self._server_info),
             web.get("/v1/models", self._models),
             web.get("/health_generate", self._health),
             web.post("/generate", self._generate),
-            web.post("/abort_request", self._abort),
             web.post("/flush_cache", self._flush),
+            *aborting,
         ]
 
     def abort_answer(self) -> dict[str, Any]:
@@ -66,6 +81,8 @@ class SglangServer(ModelServer):
 
     async def _compute(self, body: dict[str, Any]) -> dict[str, Any]:
         parameters = body.get("sampling_params") or {}
+        if self._old and (unknown := sorted(parameters.keys() - _OLD_PARAMETERS)):
+            raise EngineError(f"SamplingParams.__init__() got an unexpected keyword argument {unknown[0]!r}")
         prompt = await self._prompt(body)
         wanted = int(parameters.get("max_new_tokens", 128))
         if wanted == 0:
@@ -171,8 +188,7 @@ class SglangServer(ModelServer):
         return web.json_response({"model_path": info.model, "tokenizer_path": tokenizer, "is_generation": True})
 
     async def _server_info(self, request: web.Request) -> web.Response:
-        version = "0.4.3.post4" if self._old else "0.5.23"
-        return web.json_response({"version": version, "context_length": (await self.engine.info()).context_length})
+        return web.json_response({"version": self.version, "context_length": (await self.engine.info()).context_length})
 
     async def _models(self, request: web.Request) -> web.Response:
         info = await self.engine.info()
