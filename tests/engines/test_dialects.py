@@ -116,6 +116,18 @@ async def test_many_requests_at_once_do_not_mix(pair: Pair) -> None:
     assert server.open == 0
 
 
+async def test_scores_and_takeovers_of_one_path_are_not_compared(pair: Pair) -> None:
+    """A score takes 0.3 s and a takeover eight times as long: that is no queue, and no reason to ask for less."""
+    engine, inner, _ = pair
+    inner.script = Script(delay=lambda call, seed: 0.3 if call == "score" else 2.4)
+    engine.http.limiter.limit = engine.http.limiter.most = 16
+    for _ in range(2):
+        await asyncio.gather(*(engine.score([65, 66], [67]) for _ in range(16)))
+    for _ in range(2):
+        await asyncio.gather(*(engine.generate([65, 66], max_tokens=4, sampling=Sampling(0)) for _ in range(16)))
+    assert engine.http.limiter.limit == 16
+
+
 async def test_a_cancelled_request_ends_at_the_server(pair: Pair) -> None:
     engine, inner, server = pair
     inner.script = Script(delay=lambda call, seed: 60.0)

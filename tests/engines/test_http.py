@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
+import sys
 import time
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from atts.engines.http import Http, HttpError
+from tests.polling import until
 
 PATH = "chat/completions"
 
@@ -107,3 +110,68 @@ async def test_a_shell_that_allows_few_files_is_asked_for_more(openai_server: An
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(16_384, hard if hard > 0 else 16_384)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def ok(request: web.Request) -> web.Response:
+    return web.json_response({"fine": True})
+
+
+async def test_a_server_that_is_back_before_its_health_is_asked_loses_no_request() -> None:
+    """It begins to listen between the refusal and the look at its health: nothing but a restart."""
+    application = web.Application()
+    application.add_routes([web.get("/health", ok), web.post("/x", ok)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    class Restarted(Http):
+        async def healthy(self) -> bool:
+            if not runner.sites:
+                await web.TCPSite(runner, "127.0.0.1", port).start()
+            return await super().healthy()
+
+    async with Restarted(f"http://127.0.0.1:{port}", patience=60, first_wait=0.01, concurrency=64) as http:
+        answers = await asyncio.gather(*(http.post("x", {}) for _ in range(64)))
+    assert answers == [{"fine": True}] * 64
+    await runner.cleanup()
+
+
+async def test_restarts_lose_no_request() -> None:
+    """A process that is killed and started again, over and over, with many requests under way."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "atts.testing", "sglang", "scripted:6,0.1", "--port", str(port)]
+
+    async def start() -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+
+    server = await start()
+    body = {"input_ids": [65], "sampling_params": {"max_new_tokens": 1}}
+    done = 0
+    stopped = asyncio.Event()
+
+    async def ask(http: Http) -> None:
+        nonlocal done
+        while not stopped.is_set():
+            await http.post("generate", body)
+            done += 1
+
+    try:
+        async with Http(f"http://127.0.0.1:{port}", patience=60, attempts=8, timeout=60, concurrency=64) as http:
+            tasks = [asyncio.create_task(ask(http)) for _ in range(64)]
+            for _ in range(3):
+                seen = done
+                await until(lambda seen=seen: done > seen + 64)  # type: ignore[misc]
+                server.kill()
+                await server.wait()
+                server = await start()
+            seen = done
+            await until(lambda: done > seen + 64)
+            stopped.set()
+            await asyncio.gather(*tasks)
+    finally:
+        server.kill()
+        await server.wait()

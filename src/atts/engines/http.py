@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import resource
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
@@ -28,7 +29,7 @@ _SHOWN = 200  # characters of a server's complaint
 _CONNECT = 10.0  # seconds for a connection to be made
 _HEALTH = 20.0  # seconds for a health check, which makes some servers generate a token
 _FILES = 16_384
-_OUTAGES = 3  # outages that one request lives through
+_OUTAGES = 3  # times that one request fails for good on a server that is not well, and is sent again once it is
 _JSON = {"Content-Type": "application/json"}
 
 logger = logging.getLogger("atts")
@@ -102,16 +103,21 @@ class Http:
         return await self._persist(lambda: self._attempt("GET", path, None, _as_it_is))
 
     async def ask(
-        self, path: str, body: Mapping[str, Any] | Callable[[], bytes], read: Callable[[dict[str, Any]], T]
+        self,
+        path: str,
+        body: Mapping[str, Any] | Callable[[], bytes],
+        read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str] | None = None,
     ) -> T:
         """Post the JSON, and return what `read` makes of the object that the server answers with.
 
-        A body that is a function is asked for the JSON anew at each attempt.
+        A body that is a function is asked for the JSON anew at each attempt. Answers of one `kind` (by default, of one
+        path) would take about as long on an idle server: the limit of open requests follows from how long they take.
         `read` may raise a retryable `EngineError` for an answer that is faulty. Raises the last error after the last
         attempt, and `RunError` if the server stayed down for longer than `patience`.
         """
         write = body if callable(body) else partial(_json, body)
-        return await self._persist(lambda: self._attempt("POST", path, write(), read))
+        return await self._persist(lambda: self._attempt("POST", path, write(), read, kind))
 
     async def healthy(self) -> bool:
         """Whether the server says that it is up, asked once."""
@@ -146,16 +152,24 @@ class Http:
         await self.close()
 
     async def _persist(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Live through outages of the server; the failures of a server that is up are final."""
-        for _ in range(_OUTAGES):
+        """Live through outages of the server; only failures of one that answered are final."""
+        outages = 0
+        while True:
             try:
                 return await self._retry(attempt)
             except HttpError as error:
-                passing = error.retryable and (error.status == 0 or error.status >= 500)
-                if not passing or self.outage is None or await self.healthy():
+                # One that refuses connections may say that it is healthy a moment later: it has come back.
+                if self.outage is None or not (error.down or (outages < _OUTAGES and await self._ails(error))):
                     raise
                 await self.outage.wait(error)
-        return await self._retry(attempt)
+                outages += not error.down
+            # All that waited would come at once, and to a server that may still refuse some.
+            await asyncio.sleep(random.uniform(0, self._first_wait))
+
+    async def _ails(self, error: HttpError) -> bool:
+        """Whether the server failed because it is not well, as it says itself."""
+        passing = error.retryable and (error.status == 0 or error.status >= 500)
+        return passing and not await self.healthy()
 
     async def _retry(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
@@ -188,7 +202,14 @@ class Http:
                 return min(error.wait, _LONGEST_WAIT)
         return True
 
-    async def _attempt(self, method: str, path: str, content: bytes | None, read: Callable[[dict[str, Any]], T]) -> T:
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str] | None = None,
+    ) -> T:
         url = f"{self.base_url}/{path.lstrip('/')}"
         clock = asyncio.get_running_loop().time
         async with self.limiter.hold():
@@ -199,8 +220,10 @@ class Http:
                 if error.status in _BUSY or error.timed_out:
                     self.limiter.congested(started, clock())
                 raise
-            self.limiter.answered(path, clock() - started)
-        return read(body)
+            seconds = clock() - started
+            result = read(body)
+            self.limiter.answered(kind(result) if kind else path, seconds)
+        return result
 
     async def _exchange(self, method: str, url: str, content: bytes | None) -> bytes:
         try:

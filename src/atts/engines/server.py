@@ -11,7 +11,7 @@ from atts.engines.base import Engine, EngineOptions
 from atts.engines.http import Http
 from atts.engines.tokenizer import TokenizerThread
 from atts.errors import EngineError, InputError, NoRoomError, ScoreError
-from atts.types import EngineInfo, GrowingIds, Message, TokenIds, write_ids
+from atts.types import EngineInfo, Generation, GrowingIds, Message, Scoring, TokenIds, write_ids
 
 _ATTEMPTS = 8  # of one request; a server that fails every tenth then fails one in a hundred million
 
@@ -98,6 +98,21 @@ def checked_url(scheme: str, url: str) -> str:
     if not re.fullmatch(r"https?://[^\s/,?#]+(/[^\s,?#]*)?", url):
         raise InputError(f"{scheme}:{url}: write it as {scheme}:http://host:port")
     return url.rstrip("/")
+
+
+def writing(written: Generation) -> str:
+    """Which generations take about as long as this one: those of its length, give or take a factor of two."""
+    return f"writing {written.usage.completion.bit_length()}"
+
+
+def reading(scoring: Scoring) -> str:
+    """Which scores take about as long as this one: those for which as much had to be read anew."""
+    return f"reading {(scoring.usage.prompt - scoring.usage.cached).bit_length()}"
+
+
+def naming(pairs: object) -> str:
+    """Which requests for the next token take about as long: all."""
+    return "naming"
 
 
 def with_ids(body: bytes, name: str, prefix: TokenIds, continuation: TokenIds = ()) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.replicas import open_replicas
-from atts.engines.server import ServerEngine, finite, with_ids
+from atts.engines.server import ServerEngine, finite, naming, reading, with_ids, writing
 from atts.engines.tokenizer import TokenizerThread
 from atts.errors import EngineError, ScoreError
 from atts.types import EngineInfo, Finish, Generation, Sampling, Scoring, TokenIds, Usage
@@ -23,7 +23,11 @@ from atts.types import EngineInfo, Finish, Generation, Sampling, Scoring, TokenI
 T = TypeVar("T")
 
 _SEEDS = 2**31 - 1  # seeds are 32-bit there
-_SEEDED = (0, 5, 3)  # the first version that knows `sampling_seed`; earlier ones answer 500 to whatever they do not know
+_SEEDED = (
+    0,
+    5,
+    3,
+)  # the first version that knows `sampling_seed`; earlier ones answer 500 to whatever they do not know
 
 
 class SglangEngine(ServerEngine):
@@ -61,7 +65,7 @@ class SglangEngine(ServerEngine):
         }
         faithful = sampling.temperature in (0, 1)  # the server reports them after dividing by the temperature
         return await self._generate(
-            prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful)
+            prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful), writing
         )
 
     async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
@@ -73,7 +77,9 @@ class SglangEngine(ServerEngine):
             "sampling_params": {"max_new_tokens": 0, "temperature": 0},
             "logprob_start_len": len(prefix) - 1,
         }
-        return await self._generate(prefix, body, lambda answer: self._scoring(answer, continuation), continuation)
+        return await self._generate(
+            prefix, body, lambda answer: self._scoring(answer, continuation), reading, continuation
+        )
 
     async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
@@ -86,13 +92,14 @@ class SglangEngine(ServerEngine):
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
 
-        return await self._generate(prefix, body, read)
+        return await self._generate(prefix, body, read, naming)
 
     async def _generate(
         self,
         prefix: TokenIds,
         body: dict[str, Any],
         read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str],
         continuation: TokenIds = (),
     ) -> T:
         sent: list[str] = []
@@ -109,7 +116,7 @@ class SglangEngine(ServerEngine):
                 self.http.tell("abort_request", {"rid": sent[-1]})
 
         try:
-            return await self.http.ask("generate", write, read)
+            return await self.http.ask("generate", write, read, kind)
         except asyncio.CancelledError:
             abort()  # a connection that is closed is noticed after seconds only
             raise

@@ -24,11 +24,11 @@ END_ID = 0  # stands for the end of text, which engines do not number
 _FINISH = {Finish.LENGTH: "length", Finish.STOP: "stop", Finish.END: "stop"}
 
 
-_OLD_PARAMETERS = frozenset(
-    """max_new_tokens stop stop_token_ids temperature top_p top_k min_p frequency_penalty presence_penalty
-    repetition_penalty min_new_tokens n json_schema regex ebnf structural_tag ignore_eos skip_special_tokens
-    spaces_between_special_tokens no_stop_trim custom_params""".split()
-)
+_OLD_PARAMETERS = """
+max_new_tokens stop stop_token_ids temperature top_p top_k min_p frequency_penalty presence_penalty repetition_penalty
+min_new_tokens n json_schema regex ebnf structural_tag ignore_eos skip_special_tokens spaces_between_special_tokens
+no_stop_trim custom_params
+"""
 
 
 class SglangServer(ModelServer):
@@ -81,7 +81,7 @@ class SglangServer(ModelServer):
 
     async def _compute(self, body: dict[str, Any]) -> dict[str, Any]:
         parameters = body.get("sampling_params") or {}
-        if self._old and (unknown := sorted(parameters.keys() - _OLD_PARAMETERS)):
+        if self._old and (unknown := sorted(parameters.keys() - set(_OLD_PARAMETERS.split()))):
             raise EngineError(f"SamplingParams.__init__() got an unexpected keyword argument {unknown[0]!r}")
         prompt = await self._prompt(body)
         wanted = int(parameters.get("max_new_tokens", 128))
