@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from atts import bundled
 from atts.config import resolve
 from atts.engines.base import EngineOptions
+from atts.engines.local import LocalEngine
+from atts.engines.openai import OpenAIEngine
 from atts.engines.scripted import Script, ScriptedEngine
 from atts.engines.sglang import SglangEngine
 from atts.engines.vllm import VllmEngine
@@ -20,7 +25,9 @@ from atts.evals.check import Finding, Report, check
 from atts.evals.runner import Run
 from atts.seeds import uniform
 from atts.testing import Faults, serve
+from atts.testing.server import BadRequest
 from atts.testing.sglang import SglangServer
+from atts.testing.vllm import VllmServer
 from atts.types import Role
 
 CONFIG = resolve(options={"draft": "scripted:", "target": "scripted:"})
@@ -62,6 +69,92 @@ async def test_scores_of_the_wrong_tokens_are_found() -> None:
 async def test_missing_log_probabilities_are_found(fault: str) -> None:
     report = await found("vllm", ScriptedEngine(), Faults(1.0, [fault]))
     assert not report.ok
+
+
+Entries = list[list[Any]]
+
+
+def altered(alter: Callable[[list[float], int], list[float]]) -> type[SglangServer]:
+    """A server whose log-probabilities of a prompt are altered, given that its text begins behind so many tokens."""
+
+    class Altered(SglangServer):
+        async def _input_values(self, prompt: list[int], start: int) -> tuple[Entries, int]:
+            entries, cached = await super()._input_values(prompt, start)
+            values = alter([value for value, *_ in entries[1:]], start) if entries[1:] else []
+            behind = [[value, *rest] for value, (_, *rest) in zip(values, entries[1:], strict=True)]
+            return entries[:1] + behind, cached
+
+    return Altered
+
+
+def noisy(values: list[float], start: int) -> list[float]:
+    """Low precision: up to 0.1 on tokens that are unlikely, less on those that are not."""
+    rounded = (round(value * 64) / 64 for value in values)
+    return [value + 0.2 * (uniform(start, place) - 0.5) * min(1, -value) for place, value in enumerate(rounded)]
+
+
+SERVERS = {
+    "right": (altered(lambda values, start: values), True),
+    "low precision": (altered(noisy), True),
+    "one token late": (altered(lambda values, start: [-0.5, *values[:-1]]), False),
+    "one token early": (altered(lambda values, start: [*values[1:], -0.1]), False),
+    "wrong behind the boundary": (altered(lambda values, start: [-5.0, *values[1:]]), False),
+    "certain behind the boundary": (altered(lambda values, start: [0.0, *values[1:]]), False),
+    "all zero": (altered(lambda values, start: [0.0] * len(values)), False),
+    "of another temperature": (altered(lambda values, start: [value / 2 for value in values]), False),
+}
+
+
+@pytest.fixture
+async def bundled_target() -> AsyncIterator[LocalEngine]:
+    engine = LocalEngine(str(bundled.TARGET), threads=1)
+    yield engine
+    await engine.close()
+
+
+@pytest.mark.skipif(not (Path(bundled.TARGET) / "config.json").is_file(), reason="no bundled model")
+async def test_log_probabilities_that_are_wrong_are_told_from_those_that_are_rounded(
+    bundled_target: LocalEngine,
+) -> None:
+    """On a model whose own texts are near certain to it, as those of real ones are."""
+    for name, (kind, right) in SERVERS.items():
+        async with serve("sglang", bundled_target, make_server=kind) as server:
+            client = SglangEngine(server.url, QUICK)
+            report = await check({Role.TARGET: client}, CONFIG)
+            await client.close()
+        said = outcome(report, "log-probabilities")
+        assert (name, said.outcome != "failed") == (name, right), said.detail
+        assert ("boundary" in said.detail) >= ("boundary" in name)
+        assert report.ok is right, report.failures
+
+
+class Ignoring(VllmServer):
+    """Begins a new message, whatever it is asked."""
+
+    async def _converse(self, body: dict[str, Any]) -> dict[str, Any]:
+        body.pop("continue_final_message", None)
+        return await super()._converse(body)
+
+
+class Refusing(VllmServer):
+    """Knows no such argument."""
+
+    async def _converse(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "continue_final_message" in body:
+            raise BadRequest("Unrecognized request argument supplied: continue_final_message")
+        return await super()._converse(body)
+
+
+@pytest.mark.skipif(not (Path(bundled.TARGET) / "config.json").is_file(), reason="no bundled model")
+async def test_an_endpoint_that_begins_anew_is_found(bundled_target: LocalEngine) -> None:
+    for kind, words in ((VllmServer, ""), (Ignoring, "every chunk would start afresh"), (Refusing, "400 .*argument")):
+        async with serve("vllm", bundled_target, make_server=kind) as server:
+            client = OpenAIEngine(f"{server.url}/v1", QUICK)
+            report = await check({Role.DRAFT: client}, CONFIG)
+            await client.close()
+        (said,) = (finding for finding in report.findings if finding.name == "continuation")
+        assert report.ok is (not words), report.failures
+        assert said.outcome == ("failed" if words else "ok") and re.search(words, said.detail)
 
 
 async def test_stop_strings_that_are_not_heeded_are_found() -> None:
