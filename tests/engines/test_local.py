@@ -48,6 +48,20 @@ async def test_it_is_an_engine(target: LocalEngine) -> None:
     await draft.close()
 
 
+@pytest.mark.parametrize("wrong", [10**6, -1])
+async def test_an_id_beyond_the_vocabulary_concerns_its_request_only(target: LocalEngine, wrong: int) -> None:
+    size = (await target.info()).details["vocabulary_size"]
+    for request in (
+        target.generate([5, wrong], max_tokens=4, sampling=GREEDY),
+        target.score([5], [size - 1, wrong]),
+        target.next_token([wrong, 5], top=3),
+    ):
+        with pytest.raises(EngineError, match=f"token id {wrong} is not in the vocabulary, which has {size}"):
+            await request
+    assert (await target.generate([5, size - 1], max_tokens=4, sampling=GREEDY)).usage.completion
+    assert (await target.score([5], [size - 1])).log_probabilities
+
+
 async def test_greedy_output_equals_plain_transformers(target: LocalEngine) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -135,7 +149,7 @@ async def test_what_cannot_be_done_is_an_error_of_that_request(target: LocalEngi
     length = (await target.info()).context_length or 0
     with pytest.raises(NoRoomError, match="do not fit into the context"):
         await target.generate([5] * length, max_tokens=1, sampling=GREEDY)
-    with pytest.raises(EngineError, match="context length"):
+    with pytest.raises(NoRoomError, match="do not fit into the context"):
         await target.score([5] * length, [5])
     short = await target.generate([5] * (length - 3), max_tokens=50, sampling=GREEDY)
     assert len(short.ids) <= 3
