@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from atts.engines import open_engine
 from atts.engines.base import EngineOptions
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.engines.server import ServerEngine
@@ -245,6 +246,13 @@ async def test_seeds_go_to_versions_that_know_them(version: str, seeds: bool) ->
 def test_an_address_that_is_no_url_is_refused_at_once(url: str) -> None:
     with pytest.raises(InputError, match="write it as sglang:http://host:port"):
         SglangEngine(url)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    for address in ("http://me:SECRET@host", "http://SECRET@host:1/v1", "https://a,http://me:SECRET@host"):
+        with pytest.raises(InputError, match="no user name or password") as refused:
+            open_engine(f"sglang:{address}")
+        assert "SECRET" not in str(refused.value) and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("client", "dialect"), [("sglang", "vllm"), ("vllm", "sglang")])

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from atts.engines.http import Http, HttpError
+from atts.errors import InputError
 from tests.polling import until
 
 PATH = "chat/completions"
@@ -31,6 +32,15 @@ async def test_the_key_goes_into_the_header_and_into_no_message(openai_server: A
     assert "sk-secret" not in str(caught.value)
     assert "401 no such key" in str(caught.value)
     assert len(openai_server.bodies) == 1
+
+
+async def test_a_key_may_end_its_line_but_not_hold_one(openai_server: Any) -> None:
+    async with client(openai_server, key=" sk-secret\r\n") as http:
+        await http.post(PATH, {})
+    assert openai_server.headers[0]["Authorization"] == "Bearer sk-secret"
+    with pytest.raises(InputError, match="API key holds a line break") as refused:
+        client(openai_server, key="sk-secret\nsk-other")
+    assert "sk-secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -95,6 +95,7 @@ async def test_replicas_of_different_models_are_refused() -> None:
         await engine.close()
 
 
-def test_a_server_named_twice_is_refused() -> None:
+@pytest.mark.parametrize("other", ["http://a:1", "http://a:1/", " http://a:1"])
+def test_a_server_named_twice_is_refused(other: str) -> None:
     with pytest.raises(InputError, match="named twice"):
-        open_engine("sglang:http://a:1,http://a:1")
+        open_engine(f"sglang:http://a:1,{other}")

@@ -17,7 +17,7 @@ import stamina
 
 from atts.engines.limiter import Limiter
 from atts.engines.outage import Outage, WaitedOutage
-from atts.errors import EngineError
+from atts.errors import EngineError, InputError
 
 T = TypeVar("T")
 
@@ -82,11 +82,12 @@ class Http:
     ) -> None:
         """`timeout`, `first_wait` and `patience` are seconds, `timeout` for one attempt; `attempts` counts the first.
 
-        `concurrency` is the most requests at once. `health` is the path that answers 200 if the server is up.
+        `concurrency` is the most requests at once. `health` is the path that answers 200 if the server is up. Raises
+        `InputError` for a key that no header can carry.
         """
         self.base_url = base_url.rstrip("/")
         self.limiter = Limiter(concurrency)
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = _authorization(key)
         self._timeout = timeout
         self._attempts, self._first_wait = attempts, first_wait
         self._health = health
@@ -272,6 +273,16 @@ def _allow_many_files() -> None:
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    """The header with the key; what surrounds it, as the line break of the file that it was read from, is left out."""
+    bare = (key or "").strip()
+    if not bare:
+        return {}
+    if not bare.isprintable():
+        raise InputError("the API key holds a line break or another control character: set it anew in the environment")
+    return {"Authorization": f"Bearer {bare}"}
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

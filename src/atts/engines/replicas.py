@@ -193,8 +193,8 @@ class Replicas:
 
 def open_replicas(address: str, options: EngineOptions, make: Callable[[str, EngineOptions], ServerEngine]) -> Engine:
     """One engine for `URL`, or for `URL,URL`; raises `InputError` for an address that cannot be right."""
-    urls = [url.strip() for url in address.split(",")]
+    engines = [make(url.strip(), options) for url in address.split(",")]
+    urls = [engine.url for engine in engines]
     if len(set(urls)) < len(urls):
-        raise InputError(f"{address}: a server is named twice")
-    engines = [make(url, options) for url in urls]
+        raise InputError(f"{', '.join(urls)}: a server is named twice")
     return engines[0] if len(engines) == 1 else Replicas(engines, options.patience)

@@ -94,7 +94,15 @@ class ServerEngine(Engine):
 
 
 def checked_url(scheme: str, url: str) -> str:
-    """The URL without a slash at its end; raises `InputError` unless it is `http://host[:port][/path]`."""
+    """The URL without a slash at its end; raises `InputError` unless it is `http://host[:port][/path]`.
+
+    A user's name or password is refused, and not repeated: addresses are shown, and saved with a run.
+    """
+    if re.match(r"[^/]*//[^/]*@", url):
+        raise InputError(
+            f"{scheme}: an address takes no user name or password (a key goes into ATTS_DRAFT_API_KEY,"
+            " ATTS_TARGET_API_KEY or ATTS_API_KEY)"
+        )
     if not re.fullmatch(r"https?://[^\s/,?#]+(/[^\s,?#]*)?", url):
         raise InputError(f"{scheme}:{url}: write it as {scheme}:http://host:port")
     return url.rstrip("/")
