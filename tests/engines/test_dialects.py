@@ -179,6 +179,21 @@ async def test_a_fault_that_stays_is_an_error_and_never_a_number(dialect: str, f
         await engine.close()
 
 
+async def test_an_end_that_is_no_stop_string_is_no_stop() -> None:
+    class Broken(SglangServer):
+        async def _compute(self, body: dict[str, Any]) -> dict[str, Any]:
+            answer = await super()._compute(body)
+            reason = {"type": "stop", "matched": "NaN happened"}
+            return answer | {"meta_info": answer["meta_info"] | {"finish_reason": reason}}
+
+    async with serve("sglang", ScriptedEngine(), make_server=Broken) as server:
+        engine = hurried(SglangEngine(server.url))
+        engine.http._attempts = 2
+        with pytest.raises(EngineError, match="NaN happened"):
+            await engine.generate([65, 66], max_tokens=8, sampling=Sampling(0), stop=("x",))
+        await engine.close()
+
+
 @pytest.mark.parametrize("dialect", list(CLIENTS))
 async def test_a_slow_start_is_waited_for(dialect: str) -> None:
     async with serve(dialect, ScriptedEngine(), faults=Faults(start_after=0.6)) as server:
@@ -259,6 +274,8 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
 async def test_the_wrong_dialect_is_said(client: str, dialect: str) -> None:
     async with serve(dialect, ScriptedEngine()) as server:
         engine = CLIENTS[client](server.url)
-        with pytest.raises(EngineError, match=r"does not speak|tokenize: 404"):
+        with pytest.raises(
+            EngineError, match=r"does not speak SGLang|this is an SGLang server: write it as sglang:http"
+        ):
             await engine.info()
         await engine.close()

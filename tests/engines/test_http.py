@@ -7,6 +7,7 @@ import resource
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -89,6 +90,38 @@ async def test_no_server_at_all() -> None:
         with pytest.raises(HttpError) as caught:
             await http.post(PATH, {})
     assert caught.value.status == 0
+
+
+async def test_the_reason_of_a_refusal_is_the_systems() -> None:
+    async with Http("http://127.0.0.1:1", attempts=1) as http:
+        with pytest.raises(HttpError, match=r"cannot connect: Connection refused$"):
+            await http.post(PATH, {})
+
+
+@pytest.mark.parametrize("mistake", ["name", "tls"])
+async def test_an_address_that_cannot_be_right_is_not_waited_for(openai_server: Any, mistake: str) -> None:
+    port = openai_server.url.split(":")[2]
+    url = "http://no-such-host.invalid:1" if mistake == "name" else f"https://127.0.0.1:{port}"
+    async with Http(url, patience=3600, attempts=8, first_wait=600) as http:
+        with pytest.raises(HttpError, match="cannot connect: ") as caught:
+            await http.post(PATH, {})
+    assert not caught.value.retryable
+
+
+async def test_a_connection_that_is_not_made_is_told_from_an_answer_that_does_not_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("atts.engines.http._CONNECT", 0.5)
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # its queue of connections is full, and further ones hear nothing
+            earlier = waiting.enter_context(socket.socket())
+            earlier.setblocking(False)
+            earlier.connect_ex(full.getsockname())
+        async with Http(f"http://127.0.0.1:{full.getsockname()[1]}", attempts=1, timeout=60) as http:
+            with pytest.raises(HttpError, match=r"cannot connect: no connection in 0\.5 s"):
+                await http.post(PATH, {})
 
 
 @pytest.mark.parametrize(("text", "message"), [("not json", "not JSON"), ("[1]", "not a JSON object")])

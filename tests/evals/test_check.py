@@ -21,14 +21,14 @@ from atts.engines.scripted import Script, ScriptedEngine
 from atts.engines.sglang import SglangEngine
 from atts.engines.vllm import VllmEngine
 from atts.errors import RunError
-from atts.evals.check import Finding, Report, check
+from atts.evals.check import Finding, Report, _vocabularies, check
 from atts.evals.runner import Run
 from atts.seeds import uniform
 from atts.testing import Faults, serve
 from atts.testing.server import BadRequest
 from atts.testing.sglang import SglangServer
 from atts.testing.vllm import VllmServer
-from atts.types import Role
+from atts.types import EngineInfo, Role
 
 CONFIG = resolve(options={"draft": "scripted:", "target": "scripted:"})
 QUICK = EngineOptions(timeout=30, patience=0.2)
@@ -55,6 +55,23 @@ async def test_a_good_server_is_ready(dialect: str) -> None:
     assert outcome(report, "log-probabilities").outcome == "ok"
     assert outcome(report, "prefix cache").outcome == ("ok" if dialect == "sglang" else "warning")
     assert outcome(report, "tokenizers").detail.startswith("equal" if dialect == "sglang" else "different")
+
+
+async def test_servers_that_cannot_be_compared_are_not_called_different() -> None:
+    async with serve("sglang", ScriptedEngine()) as one, serve("vllm", ScriptedEngine()) as other:
+        for tokenizer, words in ((None, "different"), ("bytes", "equal")):
+            draft = SglangEngine(one.url, QUICK)
+            target = VllmEngine(other.url, replace(QUICK, tokenizer=tokenizer))
+            report = await check({Role.DRAFT: draft, Role.TARGET: target}, CONFIG)
+            assert outcome(report, "tokenizers").detail.startswith(words)
+            await asyncio.gather(draft.close(), target.close())
+
+
+def test_a_known_vocabulary_beside_one_that_was_asked_for() -> None:
+    infos = [EngineInfo("sglang", "a", "0123456789abcdef"), EngineInfo("vllm", "b", "probe-0123456789abcdef")]
+    assert _vocabularies(infos).startswith("not known to be equal") and "--draft-tokenizer" in _vocabularies(infos)
+    assert _vocabularies(infos[:1] * 2).startswith("equal")
+    assert _vocabularies([infos[1], EngineInfo("vllm", "c", "probe-0")]).startswith("different")
 
 
 async def test_scores_of_the_wrong_tokens_are_found() -> None:

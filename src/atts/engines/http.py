@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import resource
 from collections.abc import Callable, Coroutine, Mapping
@@ -31,6 +32,12 @@ _HEALTH = 20.0  # seconds for a health check, which makes some servers generate 
 _FILES = 16_384
 _OUTAGES = 3  # times that one request fails for good on a server that is not well, and is sent again once it is
 _JSON = {"Content-Type": "application/json"}
+# A name that does not resolve, a certificate that is not trusted, TLS with a server that speaks none.
+_MISTAKES = (
+    aiohttp.ClientConnectorDNSError,
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ClientConnectorSSLError,
+)
 
 logger = logging.getLogger("atts")
 # Retries are everyday life; whoever wants to read of them can still give this logger a handler.
@@ -62,10 +69,10 @@ class HttpError(EngineError):
 class Http:
     """One server. Requests beyond what it can bear wait for their turn; those that fail in passing are sent again.
 
-    Sent again are: no connection, time-out, a body that breaks off, an answer that its reader calls faulty, and the
-    codes 408, 409, 425, 429 and 5xx, after the server's `Retry-After` or an exponential wait with jitter. With
-    `patience`, requests to a server that is down wait for it so long, all of them together. The key goes into a
-    header and nowhere else.
+    Sent again are: no connection (unless the address itself cannot be right), time-out, a body that breaks off, an
+    answer that its reader calls faulty, and the codes 408, 409, 425, 429 and 5xx, after the server's `Retry-After` or
+    an exponential wait with jitter. With `patience`, requests to a server that is down wait for it so long, all of them
+    together. The key goes into a header and nowhere else.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class Http:
         self.outage: Outage | None = WaitedOutage(self.base_url, self.healthy, patience) if patience else None
         self._background: set[asyncio.Task[Any]] = set()
         self._session: aiohttp.ClientSession | None = None
+        self._reached = False
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object that the server answers with; see `ask`."""
@@ -229,16 +237,24 @@ class Http:
     async def _exchange(self, method: str, url: str, content: bytes | None) -> bytes:
         try:
             async with self._open().request(method, url, data=content, headers=_JSON) as response:
+                self._reached = True
                 received = await _limited(response)
                 if response.status >= 400:
                     raise _refused(url, response, received)
                 return received
+        except aiohttp.ConnectionTimeoutError as error:
+            reason = f"no connection in {min(_CONNECT, self._timeout):g} s"
+            raise HttpError(f"{url}: cannot connect: {reason}", retryable=True, timed_out=True, down=True) from error
         except TimeoutError as error:
             raise HttpError(f"{url}: no answer in {self._timeout:g} s", retryable=True, timed_out=True) from error
         except aiohttp.InvalidURL as error:
             raise HttpError(f"{url}: not a URL") from error
+        except _MISTAKES as error:
+            # What once worked is no mistake of whoever wrote the address, and may work again.
+            again = self._reached
+            raise HttpError(f"{url}: cannot connect: {_reason(error)}", retryable=again, down=again) from error
         except aiohttp.ClientConnectorError as error:
-            raise HttpError(f"{url}: cannot connect: {error.strerror}", retryable=True, down=True) from error
+            raise HttpError(f"{url}: cannot connect: {_reason(error)}", retryable=True, down=True) from error
         except aiohttp.ClientError as error:
             raise HttpError(f"{url}: {type(error).__name__}: {error}", retryable=True) from error
 
@@ -305,6 +321,19 @@ async def _limited(response: aiohttp.ClientResponse) -> bytes:
     if size > _LARGEST_BODY:
         raise HttpError(f"{response.url}: the answer is longer than {_LARGEST_BODY >> 20} MiB")
     return b"".join(pieces)
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    """Why there is no connection, in the words of the system."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return str(error)
+    cause = error.os_error
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"there is no host of this name ({cause.strerror or cause})"
+    plain = not isinstance(error, aiohttp.ClientConnectorSSLError) and cause.errno
+    return os.strerror(cause.errno) if plain and cause.errno else str(cause.strerror or cause)
 
 
 def _refused(url: str, response: aiohttp.ClientResponse, content: bytes) -> HttpError:

@@ -136,6 +136,8 @@ class SglangEngine(ServerEngine):
             raise EngineError(f"{self.url}: aborted: {reason.get('message', 'no reason given')}", retryable=True)
         if not ids:
             raise EngineError(f"{self.url}: an answer without a single token", retryable=True)
+        if isinstance(matched, str) and matched not in stop:  # "NaN happened" is said in this way
+            raise EngineError(f"{self.url}: ended by {matched!r}, which is no stop string", retryable=True)
         values = finite([entry[0] for entry in entries], self.url)
         finish = Finish.LENGTH if kind == "length" else Finish.STOP if isinstance(matched, str) else Finish.END
         if finish is Finish.END and ids[-1] == matched:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from atts.engines.base import Engine, EngineOptions
+from atts.engines.base import PROBED, Engine, EngineOptions
 from atts.engines.replicas import open_replicas
 from atts.engines.server import ServerEngine, finite, naming, reading, with_ids, writing
 from atts.engines.tokenizer import TokenizerThread
@@ -181,13 +181,15 @@ class VllmEngine(ServerEngine):
 
     async def _ask_info(self) -> EngineInfo:
         served = await self._served()
-        version = (await self._optional("version")).get("version", "unknown")
+        version = (await self._optional("version")).get("version")
+        if version is None and (await self._optional("get_model_info") or await self._optional("model_info")):
+            raise EngineError(f"{self.url}: this is an SGLang server: write it as sglang:{self.url}")
         return EngineInfo(
             engine="vllm",
             model=self._model.rstrip("/").rpartition("/")[2],
             vocabulary=await self._vocabulary(),
             context_length=served.get("max_model_len"),
-            details={"url": self.url, "version": str(version)},
+            details={"url": self.url, "version": str(version or "unknown")},
         )
 
     async def _served(self) -> dict[str, Any]:
@@ -209,7 +211,7 @@ class VllmEngine(ServerEngine):
         if self._tokenizer is not None:
             return await self._tokenizer.vocabulary()
         cut = [await self._ask_tokens({"prompt": text, "add_special_tokens": False}) for text in _PROBE]
-        return "probe-" + hashlib.sha256(json.dumps(cut).encode()).hexdigest()[:16]
+        return PROBED + hashlib.sha256(json.dumps(cut).encode()).hexdigest()[:16]
 
     async def _local_tokenizer(self) -> TokenizerThread:
         assert self._tokenizer is not None

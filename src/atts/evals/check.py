@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from atts.config import RunConfig
-from atts.engines.base import Engine
+from atts.engines.base import PROBED, Engine
 from atts.errors import AttsError
 from atts.pipeline.context import share_vocabulary
 from atts.pipeline.strategies import strategy_named
@@ -81,10 +81,21 @@ async def check(engines: Mapping[Role, Engine], config: RunConfig) -> Report:
     report = Report([finding for examination in examinations for finding in examination.findings])
     infos = [examination.info for examination in examinations if examination.info is not None]
     if len(infos) == 2:
-        shared = share_vocabulary(infos)
-        detail = "equal: token ids are exchanged" if shared else "different: text is exchanged, tokenised once a piece"
-        report.findings.append(Finding("", "tokenizers", "ok", detail))
+        report.findings.append(Finding("", "tokenizers", "ok", _vocabularies(infos)))
     return report
+
+
+def _vocabularies(infos: Sequence[EngineInfo]) -> str:
+    """What is exchanged. A server that is asked how it cuts texts cannot be compared with a tokenizer that is known."""
+    if share_vocabulary(infos):
+        return "equal: token ids are exchanged"
+    asked = {info.vocabulary.startswith(PROBED) for info in infos}
+    if asked == {True, False} and not any(info.vocabulary in ("text", "bytes") for info in infos):
+        return (
+            "not known to be equal: text is exchanged, tokenised once a piece"
+            " (name both with --draft-tokenizer and --target-tokenizer)"
+        )
+    return "different: text is exchanged, tokenised once a piece"
 
 
 class _Examination:
