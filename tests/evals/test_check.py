@@ -95,11 +95,11 @@ def altered(alter: Callable[[list[float], int], list[float]]) -> type[SglangServ
     """A server whose log-probabilities of a prompt are altered, given that its text begins behind so many tokens."""
 
     class Altered(SglangServer):
-        async def _input_values(self, prompt: list[int], start: int) -> tuple[Entries, int]:
-            entries, cached = await super()._input_values(prompt, start)
+        async def _input_values(self, prompt: list[int], start: int) -> Entries:
+            entries = await super()._input_values(prompt, start)
             values = alter([value for value, *_ in entries[1:]], start) if entries[1:] else []
             behind = [[value, *rest] for value, (_, *rest) in zip(values, entries[1:], strict=True)]
-            return entries[:1] + behind, cached
+            return entries[:1] + behind
 
     return Altered
 
