@@ -105,6 +105,7 @@ def test_a_port_in_use() -> None:
         ({**MODELS, "color": 1}, "servers.color: there is no such key"),
         ({**MODELS, "draft_port": 70000}, "draft_port = 70000"),
         ({**MODELS, "arguments": "'unclosed"}, "arguments"),
+        ({**MODELS, "command": "serve 'unclosed"}, "command = .*No closing quotation"),
     ],
 )
 def test_settings_that_are_wrong(values: dict[str, Any], words: str) -> None:

@@ -78,6 +78,13 @@ class ServerSettings(BaseModel):
         """A line of arguments is split as a shell would."""
         return tuple(shlex.split(value)) if isinstance(value, str) else value
 
+    @field_validator("command")
+    @classmethod
+    def _can_be_split(cls, value: str | None) -> str | None:
+        """A command whose quotes do not close is refused here, not where it is shown or started."""
+        shlex.split(value or "")
+        return value
+
     def server(self, role: Role) -> Server:
         """One of the two."""
         of = {key: getattr(self, f"{role}_{key}") for key in ("model", "devices", "tp", "memory", "port", "arguments")}
