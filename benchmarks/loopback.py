@@ -25,7 +25,7 @@ def _bodies(tokens: int) -> dict[str, bytes]:
         "write": json.dumps({"text": text, "output_ids": ids, "meta_info": meta | written}).encode(),
         "score": json.dumps({"text": "", "output_ids": [], "meta_info": meta | read}).encode(),
         "/model_info": b'{"model_path":"loopback","tokenizer_path":"bytes"}',
-        "/server_info": b'{"version":"loopback"}',
+        "/server_info": b'{"version":"0.5.23"}',
         "/v1/models": b'{"data":[{"id":"loopback","max_model_len":1000000}]}',
     }
 

@@ -34,7 +34,7 @@ def test_runs_calibrates_fails_in_part_and_resumes(tmp_path: Path) -> None:
     found = results(done)
     assert [found[name]["status"] for name in found] == ["complete"] * 3 + ["failed"]
     assert "local:./missing" in found["lost"]["reason"] and "lost: " in done.stderr
-    assert (tmp_path / "runs/suite/s.calibration.json").is_file()
+    assert len(list((tmp_path / "runs/suite").glob("calibration-*.json"))) == 1
     assert found["s"]["summary"]["chains"]["done"] == 6
 
     before = (tmp_path / "runs/suite/a-takeover_rate=0.2/journal.jsonl").read_bytes()
@@ -45,6 +45,20 @@ def test_runs_calibrates_fails_in_part_and_resumes(tmp_path: Path) -> None:
 
     listed = suite(tmp_path, "--list")
     assert listed.returncode == 1 and "complete" in listed.stdout
+
+
+def test_a_changed_calibration_is_recorded_anew_and_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    entry = '[[run]]\nname = "{}"\ncalibrator = "static"\nsweep.window = [20, 30]\ncalibrate = {{limit = {}}}\n'
+    counts = []
+    for name, limit in (("a", 4), ("b", 6)):
+        (tmp_path / "suite.toml").write_text(SCRIPTED + entry.format(name, limit))
+        done = suite(tmp_path, "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads((tmp_path / f"runs/suite/{name}-window=20/run.json").read_text())
+        recorded = json.loads((tmp_path / found["config"]["calibration"]).read_text())
+        counts.append(len({problem for problem, *_ in recorded["scores"]}))
+    assert counts == [4, 6]
+    assert len(list((tmp_path / "runs/suite").glob("calibration-*.json"))) == 2  # four runs, two each
 
 
 def test_another_run_in_the_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:

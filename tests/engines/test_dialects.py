@@ -6,10 +6,12 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import pytest
 
+from atts.engines import open_engine
 from atts.engines.base import EngineOptions
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.engines.server import ServerEngine
@@ -17,6 +19,7 @@ from atts.engines.sglang import SglangEngine
 from atts.engines.vllm import VllmEngine
 from atts.errors import EngineError, InputError, RunError, ScoreError
 from atts.testing import FAULTS, Faults, ModelServer, serve
+from atts.testing.sglang import SglangServer
 from atts.types import EngineInfo, Finish, GrowingIds, Message, Sampling
 from tests.polling import until
 
@@ -114,6 +117,18 @@ async def test_many_requests_at_once_do_not_mix(pair: Pair) -> None:
     assert server.open == 0
 
 
+async def test_scores_and_takeovers_of_one_path_are_not_compared(pair: Pair) -> None:
+    """A score takes 0.3 s and a takeover eight times as long: that is no queue, and no reason to ask for less."""
+    engine, inner, _ = pair
+    inner.script = Script(delay=lambda call, seed: 0.3 if call == "score" else 2.4)
+    engine.http.limiter.limit = engine.http.limiter.most = 16
+    for _ in range(2):
+        await asyncio.gather(*(engine.score([65, 66], [67]) for _ in range(16)))
+    for _ in range(2):
+        await asyncio.gather(*(engine.generate([65, 66], max_tokens=4, sampling=Sampling(0)) for _ in range(16)))
+    assert engine.http.limiter.limit == 16
+
+
 async def test_a_cancelled_request_ends_at_the_server(pair: Pair) -> None:
     engine, inner, server = pair
     inner.script = Script(delay=lambda call, seed: 60.0)
@@ -164,6 +179,21 @@ async def test_a_fault_that_stays_is_an_error_and_never_a_number(dialect: str, f
         await engine.close()
 
 
+async def test_an_end_that_is_no_stop_string_is_no_stop() -> None:
+    class Broken(SglangServer):
+        async def _compute(self, body: dict[str, Any]) -> dict[str, Any]:
+            answer = await super()._compute(body)
+            reason = {"type": "stop", "matched": "NaN happened"}
+            return answer | {"meta_info": answer["meta_info"] | {"finish_reason": reason}}
+
+    async with serve("sglang", ScriptedEngine(), make_server=Broken) as server:
+        engine = hurried(SglangEngine(server.url))
+        engine.http._attempts = 2
+        with pytest.raises(EngineError, match="NaN happened"):
+            await engine.generate([65, 66], max_tokens=8, sampling=Sampling(0), stop=("x",))
+        await engine.close()
+
+
 @pytest.mark.parametrize("dialect", list(CLIENTS))
 async def test_a_slow_start_is_waited_for(dialect: str) -> None:
     async with serve(dialect, ScriptedEngine(), faults=Faults(start_after=0.6)) as server:
@@ -181,13 +211,49 @@ async def test_a_server_that_never_comes_is_a_clear_error_within_the_deadline(di
     await engine.close()
 
 
-async def test_versions_of_sglang_before_0_5_are_understood() -> None:
-    from atts.testing.sglang import SglangServer
-
-    async with serve("sglang", Short(), make_server=lambda engine, faults: SglangServer(engine, faults, old=True)) as s:
-        engine = SglangEngine(s.url)
+async def test_versions_of_sglang_before_0_5_do_everything_but_seeds() -> None:
+    inner = Short()
+    async with serve("sglang", inner, make_server=partial(SglangServer, old=True)) as server:
+        engine = SglangEngine(server.url)
         info = await engine.info()
         assert (info.details["version"], info.context_length) == ("0.4.3.post4", 200)
+        prefix = await engine.render(CHAT)
+        written = await engine.generate(prefix, max_tokens=20, sampling=Sampling(0.8, 0.9, 5), stop=("\n\n",), seed=5)
+        assert written.ids == (await inner.generate(prefix, max_tokens=20, sampling=Sampling(0), stop=("\n\n",))).ids
+        scoring = await engine.score(prefix, written.ids)
+        assert scoring.log_probabilities == (await inner.score(prefix, written.ids)).log_probabilities
+        assert await engine.next_token(prefix, top=3) == await inner.next_token(prefix, top=3)
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "seeds"),
+    [
+        ("0.4.3.post4", False),
+        ("0.5.2", False),
+        ("0.5.3rc0", False),
+        ("0.5.3", True),
+        ("0.5.3.post1", True),
+        ("0.5.23", True),
+        ("0.6.0rc1", True),
+        ("1.0.0", True),
+        ("unknown", False),
+    ],
+)
+async def test_seeds_go_to_versions_that_know_them(version: str, seeds: bool) -> None:
+    class Dated(SglangServer):
+        version = ""
+        asked: ClassVar[list[dict[str, Any]]] = []
+
+        async def _compute(self, body: dict[str, Any]) -> dict[str, Any]:
+            self.asked.append(body["sampling_params"])
+            return await super()._compute(body)
+
+    Dated.version = version
+    async with serve("sglang", ScriptedEngine(), make_server=Dated) as server:
+        engine = SglangEngine(server.url)
+        await engine.generate([65], max_tokens=4, sampling=Sampling(0), seed=5)
+        assert [parameters.get("sampling_seed") for parameters in Dated.asked] == [5 if seeds else None]
         await engine.close()
 
 
@@ -197,10 +263,19 @@ def test_an_address_that_is_no_url_is_refused_at_once(url: str) -> None:
         SglangEngine(url)
 
 
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    for address in ("http://me:SECRET@host", "http://SECRET@host:1/v1", "https://a,http://me:SECRET@host"):
+        with pytest.raises(InputError, match="no user name or password") as refused:
+            open_engine(f"sglang:{address}")
+        assert "SECRET" not in str(refused.value) and "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(("client", "dialect"), [("sglang", "vllm"), ("vllm", "sglang")])
 async def test_the_wrong_dialect_is_said(client: str, dialect: str) -> None:
     async with serve(dialect, ScriptedEngine()) as server:
         engine = CLIENTS[client](server.url)
-        with pytest.raises(EngineError, match=r"does not speak|tokenize: 404"):
+        with pytest.raises(
+            EngineError, match=r"does not speak SGLang|this is an SGLang server: write it as sglang:http"
+        ):
             await engine.info()
         await engine.close()

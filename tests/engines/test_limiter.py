@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atts.engines.limiter import Limiter
+from atts.engines.server import reading, writing
+from atts.types import Finish, Generation, Scoring, Usage
 
 
 async def fill(limiter: Limiter, stack: AsyncExitStack) -> None:
@@ -63,6 +67,30 @@ def test_kinds_of_requests_are_not_compared() -> None:
         for _ in range(64):
             limiter.answered(kind, seconds)
     assert limiter.limit == 64
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_traffic_of_all_lengths_on_a_healthy_server_is_no_queue(kinds: int) -> None:
+    """Texts of 1 to 500 tokens, a score beside each, contexts that grow 16-fold; each takes what its tokens take."""
+    limiter, random = Limiter(most=64, start=64), Random(kinds)
+    for number in range(40_000):
+        written = random.choice((random.randint(1, 500), random.randint(1, 20), 500))
+        usage = Usage(prompt=500 + number // 5, cached=0 if kinds == 1 else 490 + number // 5, completion=written)
+        limiter.answered(
+            writing(Generation((), "", Finish.END, usage)), 0.1 + 0.02 * written * random.uniform(0.8, 1.2)
+        )
+        limiter.answered(reading(Scoring((), usage)), 0.02 + 0.0005 * (usage.prompt - usage.cached))
+    assert limiter.limit == 64
+
+
+def test_a_queue_is_seen_in_traffic_of_all_lengths() -> None:
+    limiter, random = Limiter(most=64, start=64), Random(1)
+    for slower in (1, 1, 10):
+        for _ in range(2000):
+            usage = Usage(completion=random.randint(1, 500))
+            seconds = slower * (0.1 + 0.02 * usage.completion)
+            limiter.answered(writing(Generation((), "", Finish.END, usage)), seconds)
+    assert limiter.limit < 64
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.003), st.booleans()), min_size=1, max_size=60), st.integers(1, 4))

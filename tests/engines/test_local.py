@@ -55,6 +55,20 @@ async def test_it_is_an_engine(target: LocalEngine) -> None:
     await draft.close()
 
 
+@pytest.mark.parametrize("wrong", [10**6, -1])
+async def test_an_id_beyond_the_vocabulary_concerns_its_request_only(target: LocalEngine, wrong: int) -> None:
+    size = (await target.info()).details["vocabulary_size"]
+    for request in (
+        target.generate([5, wrong], max_tokens=4, sampling=GREEDY),
+        target.score([5], [size - 1, wrong]),
+        target.next_token([wrong, 5], top=3),
+    ):
+        with pytest.raises(EngineError, match=f"token id {wrong} is not in the vocabulary, which has {size}"):
+            await request
+    assert (await target.generate([5, size - 1], max_tokens=4, sampling=GREEDY)).usage.completion
+    assert (await target.score([5], [size - 1])).log_probabilities
+
+
 async def test_greedy_output_equals_plain_transformers(target: LocalEngine) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -12,7 +12,7 @@ from atts.engines import open_engine
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.scripted import ScriptedEngine
 from atts.errors import EngineError, InputError, RunError
-from atts.testing import ModelServer, serve
+from atts.testing import Faults, ModelServer, serve
 from atts.types import GrowingIds, Sampling
 
 QUICK = EngineOptions(timeout=2.0, patience=1.0)
@@ -77,6 +77,40 @@ async def test_chains_of_a_dead_server_move_and_nothing_is_lost() -> None:
         await engine.close()
 
 
+async def test_a_server_that_fails_what_it_is_asked_loses_no_chain_and_draws_none() -> None:
+    """It is healthy, and each chain that it fails would make it the least loaded one."""
+    failing = Faults(1.0, ["error"])
+    async with serve("sglang", ScriptedEngine()) as good, serve("sglang", ScriptedEngine(), faults=failing) as bad:
+        engine = open_engine(f"sglang:{bad.url},{good.url}", EngineOptions(patience=30))
+        for server in engine._servers:  # type: ignore[attr-defined]
+            server.engine.http._attempts, server.engine.http._first_wait = 2, 0.01
+        for _ in range(20):
+            contexts = [GrowingIds(b"<assistant>") for _ in range(4)]
+            for _ in range(2):
+                await asyncio.gather(*(turn(engine, context) for context in contexts))
+        assert good.requests == 20 * 4 * 2 * 2
+        assert bad.requests <= 2 * 8
+        asked, bad.faults.rate = bad.requests, 0.0
+        await asyncio.gather(*(turn(engine, context) for context in [GrowingIds(b"<assistant>") for _ in range(40)]))
+        assert bad.requests > asked  # it is forgiven
+        await engine.close()
+
+
+async def test_what_fails_everywhere_is_an_error() -> None:
+    spoilt = [Faults(1.0, ["error"]) for _ in range(2)]
+    async with (
+        serve("sglang", ScriptedEngine(), faults=spoilt[0]) as one,
+        serve("sglang", ScriptedEngine(), faults=spoilt[1]) as other,
+    ):
+        engine = open_engine(f"sglang:{one.url},{other.url}", EngineOptions(patience=30))
+        for server in engine._servers:  # type: ignore[attr-defined]
+            server.engine.http._attempts = 1
+        with pytest.raises(EngineError, match="500"):
+            await turn(engine, GrowingIds(b"<assistant>"))
+        assert (one.requests, other.requests) == (1, 1)
+        await engine.close()
+
+
 async def test_if_all_are_gone_the_run_cannot_go_on() -> None:
     engine = open_engine("vllm:http://127.0.0.1:9,http://127.0.0.1:10", EngineOptions(patience=0.3))
     with pytest.raises(RunError, match="did not come back"):
@@ -95,6 +129,7 @@ async def test_replicas_of_different_models_are_refused() -> None:
         await engine.close()
 
 
-def test_a_server_named_twice_is_refused() -> None:
+@pytest.mark.parametrize("other", ["http://a:1", "http://a:1/", " http://a:1"])
+def test_a_server_named_twice_is_refused(other: str) -> None:
     with pytest.raises(InputError, match="named twice"):
-        open_engine("sglang:http://a:1,http://a:1")
+        open_engine(f"sglang:http://a:1,{other}")

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from atts import bundled
 from atts.config import resolve
 from atts.engines.base import EngineOptions
+from atts.engines.local import LocalEngine
+from atts.engines.openai import OpenAIEngine
 from atts.engines.scripted import Script, ScriptedEngine
 from atts.engines.sglang import SglangEngine
 from atts.engines.vllm import VllmEngine
 from atts.errors import RunError
-from atts.evals.check import Finding, Report, check
+from atts.evals.check import Finding, Report, _vocabularies, check
 from atts.evals.runner import Run
 from atts.seeds import uniform
 from atts.testing import Faults, serve
-from atts.types import Role
+from atts.testing.server import BadRequest
+from atts.testing.sglang import SglangServer
+from atts.testing.vllm import VllmServer
+from atts.types import EngineInfo, Role
 
 CONFIG = resolve(options={"draft": "scripted:", "target": "scripted:"})
-QUICK = EngineOptions(timeout=2, patience=0.2)
+QUICK = EngineOptions(timeout=30, patience=0.2)
 
 
 async def found(dialect: str, engine: ScriptedEngine, faults: Faults | None = None) -> Report:
@@ -48,6 +57,23 @@ async def test_a_good_server_is_ready(dialect: str) -> None:
     assert outcome(report, "tokenizers").detail.startswith("equal" if dialect == "sglang" else "different")
 
 
+async def test_servers_that_cannot_be_compared_are_not_called_different() -> None:
+    async with serve("sglang", ScriptedEngine()) as one, serve("vllm", ScriptedEngine()) as other:
+        for tokenizer, words in ((None, "different"), ("bytes", "equal")):
+            draft = SglangEngine(one.url, QUICK)
+            target = VllmEngine(other.url, replace(QUICK, tokenizer=tokenizer))
+            report = await check({Role.DRAFT: draft, Role.TARGET: target}, CONFIG)
+            assert outcome(report, "tokenizers").detail.startswith(words)
+            await asyncio.gather(draft.close(), target.close())
+
+
+def test_a_known_vocabulary_beside_one_that_was_asked_for() -> None:
+    infos = [EngineInfo("sglang", "a", "0123456789abcdef"), EngineInfo("vllm", "b", "probe-0123456789abcdef")]
+    assert _vocabularies(infos).startswith("not known to be equal") and "--draft-tokenizer" in _vocabularies(infos)
+    assert _vocabularies(infos[:1] * 2).startswith("equal")
+    assert _vocabularies([infos[1], EngineInfo("vllm", "c", "probe-0")]).startswith("different")
+
+
 async def test_scores_of_the_wrong_tokens_are_found() -> None:
     def shifted(prefix: Any, continuation: Any) -> tuple[float, ...]:
         return tuple(-2 * uniform(len(prefix) + place + 1, token) for place, token in enumerate(continuation))
@@ -62,6 +88,92 @@ async def test_missing_log_probabilities_are_found(fault: str) -> None:
     assert not report.ok
 
 
+Entries = list[list[Any]]
+
+
+def altered(alter: Callable[[list[float], int], list[float]]) -> type[SglangServer]:
+    """A server whose log-probabilities of a prompt are altered, given that its text begins behind so many tokens."""
+
+    class Altered(SglangServer):
+        async def _input_values(self, prompt: list[int], start: int) -> Entries:
+            entries = await super()._input_values(prompt, start)
+            values = alter([value for value, *_ in entries[1:]], start) if entries[1:] else []
+            behind = [[value, *rest] for value, (_, *rest) in zip(values, entries[1:], strict=True)]
+            return entries[:1] + behind
+
+    return Altered
+
+
+def noisy(values: list[float], start: int) -> list[float]:
+    """Low precision: up to 0.1 on tokens that are unlikely, less on those that are not."""
+    rounded = (round(value * 64) / 64 for value in values)
+    return [value + 0.2 * (uniform(start, place) - 0.5) * min(1, -value) for place, value in enumerate(rounded)]
+
+
+SERVERS = {
+    "right": (altered(lambda values, start: values), True),
+    "low precision": (altered(noisy), True),
+    "one token late": (altered(lambda values, start: [-0.5, *values[:-1]]), False),
+    "one token early": (altered(lambda values, start: [*values[1:], -0.1]), False),
+    "wrong behind the boundary": (altered(lambda values, start: [-5.0, *values[1:]]), False),
+    "certain behind the boundary": (altered(lambda values, start: [0.0, *values[1:]]), False),
+    "all zero": (altered(lambda values, start: [0.0] * len(values)), False),
+    "of another temperature": (altered(lambda values, start: [value / 2 for value in values]), False),
+}
+
+
+@pytest.fixture
+async def bundled_target() -> AsyncIterator[LocalEngine]:
+    engine = LocalEngine(str(bundled.TARGET), threads=1)
+    yield engine
+    await engine.close()
+
+
+@pytest.mark.skipif(not (Path(bundled.TARGET) / "config.json").is_file(), reason="no bundled model")
+async def test_log_probabilities_that_are_wrong_are_told_from_those_that_are_rounded(
+    bundled_target: LocalEngine,
+) -> None:
+    """On a model whose own texts are near certain to it, as those of real ones are."""
+    for name, (kind, right) in SERVERS.items():
+        async with serve("sglang", bundled_target, make_server=kind) as server:
+            client = SglangEngine(server.url, QUICK)
+            report = await check({Role.TARGET: client}, CONFIG)
+            await client.close()
+        said = outcome(report, "log-probabilities")
+        assert (name, said.outcome != "failed") == (name, right), said.detail
+        assert ("boundary" in said.detail) >= ("boundary" in name)
+        assert report.ok is right, report.failures
+
+
+class Ignoring(VllmServer):
+    """Begins a new message, whatever it is asked."""
+
+    async def _converse(self, body: dict[str, Any]) -> dict[str, Any]:
+        body.pop("continue_final_message", None)
+        return await super()._converse(body)
+
+
+class Refusing(VllmServer):
+    """Knows no such argument."""
+
+    async def _converse(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "continue_final_message" in body:
+            raise BadRequest("Unrecognized request argument supplied: continue_final_message")
+        return await super()._converse(body)
+
+
+@pytest.mark.skipif(not (Path(bundled.TARGET) / "config.json").is_file(), reason="no bundled model")
+async def test_an_endpoint_that_begins_anew_is_found(bundled_target: LocalEngine) -> None:
+    for kind, words in ((VllmServer, ""), (Ignoring, "every chunk would start afresh"), (Refusing, "400 .*argument")):
+        async with serve("vllm", bundled_target, make_server=kind) as server:
+            client = OpenAIEngine(f"{server.url}/v1", QUICK)
+            report = await check({Role.DRAFT: client}, CONFIG)
+            await client.close()
+        (said,) = (finding for finding in report.findings if finding.name == "continuation")
+        assert report.ok is (not words), report.failures
+        assert said.outcome == ("failed" if words else "ok") and re.search(words, said.detail)
+
+
 async def test_stop_strings_that_are_not_heeded_are_found() -> None:
     class Deaf(ScriptedEngine):
         async def generate(self, prefix: Any, **settings: Any) -> Any:
@@ -74,6 +186,15 @@ async def test_seeds_that_do_not_repeat_are_a_warning() -> None:
     drawn = iter(range(1000))
     report = await found("sglang", ScriptedEngine(Script(write=lambda text, seed: f"number {next(drawn)}" * 9)))
     assert outcome(report, "seeds").outcome == "warning"
+
+
+async def test_a_version_that_takes_no_seeds_is_a_warning_and_ready() -> None:
+    async with serve("sglang", ScriptedEngine(), make_server=partial(SglangServer, old=True)) as server:
+        client = SglangEngine(server.url, QUICK)
+        report = await check({Role.DRAFT: client, Role.TARGET: client}, CONFIG)
+        await client.close()
+    assert report.ok, report.failures
+    assert outcome(report, "seeds").outcome == "warning" and "0.4.3.post4" in outcome(report, "seeds").detail
 
 
 class Mute(ScriptedEngine):

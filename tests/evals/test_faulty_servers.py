@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from collections import Counter
@@ -18,6 +19,7 @@ from atts.engines.http import Http
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.errors import RunError
 from atts.evals.runner import Run
+from atts.seeds import derive
 from atts.testing import FAULTS, Faults, serve
 from tests.polling import until
 
@@ -33,19 +35,36 @@ async def run(wanted: RunConfig, path: Path) -> dict[str, Any]:
     return await (await asyncio.to_thread(Run, wanted, path)).execute()
 
 
-async def test_a_run_survives_ten_per_cent_of_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def two_in_three(text: str, seed: int) -> str:
+    """Four steps, and an answer that is right two times in three, by the seed."""
+    return steps(4, "42" if derive(seed, "right") % 3 else "41")(text, seed)
+
+
+@pytest.mark.parametrize("dialect", ["sglang", "vllm"])
+async def test_a_run_survives_ten_per_cent_of_faults(
+    dialect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Http.__init__, "__kwdefaults__", Http.__init__.__kwdefaults__ | {"first_wait": 0.01})
-    inner = ScriptedEngine(Script(write=steps(4)))
-    spoilt = [Faults(0.1, seed=seed, hang=30, start_after=0.5) for seed in (1, 2)]
-    async with serve("sglang", inner, faults=spoilt[0]) as draft, serve("vllm", inner, faults=spoilt[1]) as target:
-        faulty = await run(config(f"sglang:{draft.url}", f"vllm:{target.url}", timeout=1.0), tmp_path / "faulty")
-    clean = await run(config("scripted:4", "scripted:4"), tmp_path / "clean")
+    problems = tmp_path / "problems.jsonl"
+    rows = ({"id": f"p{n}", "question": f"What is {n} + 42 - {n}?", "answer": "42"} for n in range(50))
+    await asyncio.to_thread(problems.write_text, "".join(f"{json.dumps(row)}\n" for row in rows))
+    inner, own = ScriptedEngine(Script(write=two_in_three)), {"problems": str(problems), "grader": "numeric"}
+    spoilt = [Faults(0.1, seed=seed, hang=120, start_after=0.5) for seed in (1, 2)]
+    summaries = []
+    for name, faults, limits in (("clean", [None, None], {}), ("faulty", spoilt, {"timeout": 3.0})):
+        async with serve("sglang", inner, faults=faults[0]) as draft, serve(dialect, inner, faults=faults[1]) as target:
+            wanted = config(f"sglang:{draft.url}", f"{dialect}:{target.url}", **own, **limits)
+            summaries.append(await run(wanted, tmp_path / name))
+    clean, faulty = summaries
     assert faulty["status"] == "complete"
     assert (
         faulty["chains"] == clean["chains"] == {"done": 400, "answered": 400, "error": 0, "cancelled": 0, "wanted": 400}
     )
     assert abs(faulty["takeover"]["rate"]["value"] - 0.2) < 0.02
-    assert faulty["accuracy"]["pass@1"]["value"] == clean["accuracy"]["pass@1"]["value"]
+    for measure in ("pass@1", "maj@k"):
+        within, value = clean["accuracy"][measure], faulty["accuracy"][measure]["value"]
+        assert within["low"] <= value <= within["high"]
+    assert 0.5 < faulty["accuracy"]["pass@1"]["value"] < 0.8
     done = spoilt[0].done + spoilt[1].done
     assert all(done[fault] for fault in FAULTS), done
     lines = (tmp_path / "faulty" / "journal.jsonl").read_text().splitlines()

@@ -58,10 +58,34 @@ def test_calibration_is_recorded_with_the_keys_that_differ(tmp_path: Path) -> No
     (one,) = read(
         tmp_path, HEAD + '[[run]]\nname = "s"\ncalibrator = "static"\nlimit = 5\ncalibrate = {turns = 1, limit = 9}\n'
     )
-    assert one.config.calibration == str(tmp_path / "out" / "s.calibration.json")
+    assert Path(one.config.calibration or "").parent == tmp_path / "out"
     assert one.calibrate is not None
     assert (one.calibrate.turns, one.calibrate.limit, one.calibrate.calibration) == (1, 9, None)
     assert (one.config.turns, one.config.limit) == (15, 5)
+
+
+def calibrations(tmp_path: Path, entry: str) -> list[str | None]:
+    return [one.config.calibration for one in read(tmp_path, f'{HEAD}calibrator = "static"\n[[run]]\n{entry}\n')]
+
+
+def test_runs_that_would_record_the_same_share_a_calibration(tmp_path: Path) -> None:
+    for sweep in ("window = [5, 50]", 'compat = ["none", "reference"]', 'scope = ["run", "question"]'):
+        assert len(set(calibrations(tmp_path, f"calibrate = true\nsweep.{sweep}"))) == 1, sweep
+    rates = "sweep.takeover_rate = [0.2, 0.6]\ncalibrate"
+    assert len(set(calibrations(tmp_path, f"{rates} = {{turns = 1}}"))) == 1
+    assert len(set(calibrations(tmp_path, f"{rates} = true"))) == 2  # later turns follow what was taken over
+
+
+def test_runs_that_would_record_something_else_do_not(tmp_path: Path) -> None:
+    for sweep in ("draft_tokens = [5, 50]", "seed = [1, 2]", 'target = ["scripted:3", "scripted:4"]'):
+        assert len(set(calibrations(tmp_path, f"calibrate = true\nsweep.{sweep}"))) == 2, sweep
+    few, many = (calibrations(tmp_path, f"calibrate = {{limit = {limit}}}") for limit in (4, 9))
+    assert few != many
+    models = [
+        f'[servers]\ndraft_model = "o/a"\ntarget_model = "{model}"\n[[run]]\ncalibrator = "static"\ncalibrate = true\n'
+        for model in ("o/b", "o/c")
+    ]
+    assert len({read(tmp_path, text)[0].config.calibration for text in models}) == 2  # at the same address
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from atts.cli.launch import run_file_of
 from atts.errors import InputError
 from atts.presets import PRESETS
 from atts.serving.command import check, command_line, environment
@@ -104,6 +105,7 @@ def test_a_port_in_use() -> None:
         ({**MODELS, "color": 1}, "servers.color: there is no such key"),
         ({**MODELS, "draft_port": 70000}, "draft_port = 70000"),
         ({**MODELS, "arguments": "'unclosed"}, "arguments"),
+        ({**MODELS, "command": "serve 'unclosed"}, "command = .*No closing quotation"),
     ],
 )
 def test_settings_that_are_wrong(values: dict[str, Any], words: str) -> None:
@@ -115,3 +117,17 @@ def test_a_model_folder_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     base = {"draft_model": str(tmp_path), "target_model": "org/large", "command": f"{sys.executable} {{port}}"}
     check(validated({**base, "draft_port": free_port(), "target_port": free_port()}))
+
+
+def test_secrets_are_neither_shown_nor_saved() -> None:
+    arguments = ("--api-key", "SECRET-1", "SECRET-2", "--hf-token=SECRET-3", "--max-num-batched-tokens", "512")
+    command = "serve {port} --api_key 'SECRET 4' --role {role}"
+    settings = validated({**MODELS, "arguments": arguments, "draft_arguments": "--admin-api-key SECRET-5"})
+    for shown in (settings.shown(), validated({**MODELS, "command": command}).shown()):
+        assert "SECRET" not in str(shown) and "***" in str(shown)
+    assert settings.shown()["arguments"][-2:] == ["--max-num-batched-tokens", "512"]
+    assert validated({**MODELS, "command": "serve {port} 'a b'"}).shown()["command"] == "serve {port} 'a b'"
+    draft, _ = settings.servers
+    assert "SECRET-1" in command_line(draft) and "SECRET-5" in command_line(draft)
+    printed = run_file_of(None, None, settings)
+    assert "SECRET" not in printed and "--max-num-batched-tokens" in printed

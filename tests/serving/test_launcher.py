@@ -47,6 +47,14 @@ def test_starts_awaits_and_stops_with_all_descendants(marked: Marked, model: Pat
     assert StateFolder(tmp_path / "s").as_json()["status"] == "stopped"
 
 
+def test_a_key_is_not_in_the_state(marked: Marked, model: Path, tmp_path: Path) -> None:
+    with Launcher(settings(marked, model, arguments=("--api-key", "SECRET")), tmp_path / "s") as launcher:
+        launcher.start()
+        assert "SECRET" not in str(launcher.state())
+        assert "SECRET" not in (tmp_path / "s" / "servers.json").read_text()
+        assert marked.pids("--api-key SECRET")
+
+
 def test_a_server_that_ignores_sigterm_is_killed_after_its_grace(marked: Marked, model: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     with Launcher(settings(marked, model, "--stubborn"), tmp_path / "s", grace=0.5) as launcher:
@@ -111,11 +119,16 @@ def test_killed(launching: Launch) -> None:
     assert launching.status() == "stopped"
 
 
-def test_parent_dies(launching: Launch) -> None:
-    """A shell that started the launcher is killed: the launcher notices and stops."""
-    code = f"import subprocess, time; subprocess.Popen({launching.command()!r}); time.sleep(600)"
+@pytest.mark.parametrize("loading", [False, True])
+def test_parent_dies(launching: Launch, loading: bool) -> None:
+    """A shell that started the launcher is killed: the launcher notices and stops, also while servers load."""
+    command = launching.command(fake="--delay 600" if loading else "")
+    code = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    launching.ready()
+    if loading:
+        until(lambda: len(launching.marked.pids("time.sleep")) >= 4, "both servers started")
+    else:
+        launching.ready()
     parent.kill()
     parent.wait()
     launching.marked.gone()

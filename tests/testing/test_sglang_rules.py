@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
 
 from atts.engines.scripted import Script, ScriptedEngine
-from atts.testing import serve
+from atts.testing import FAULTS, Faults, serve
 from atts.testing.sglang import END_ID, SglangServer
 
 Ask = Any
@@ -79,16 +80,81 @@ async def test_streaming_is_cumulative_and_ends_with_done(ask: Ask) -> None:
     assert len(texts[-1]) == 20
 
 
-async def test_a_request_is_aborted_by_its_name(ask: Ask) -> None:
-    slow = generate(rid="mine", sampling_params={"max_new_tokens": 5, "sampling_seed": 99})
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_is_aborted_by_its_name(ask: Ask, stream: bool) -> None:
+    slow = generate(rid="mine", stream=stream, sampling_params={"max_new_tokens": 5, "sampling_seed": 99})
     task = asyncio.create_task(ask("/generate", slow))
-    for _ in range(200):
-        await ask("/abort_request", {"rid": "mine"})
-        if task.done():
-            break
-        await asyncio.sleep(0.01)
-    _, answer = await asyncio.wait_for(task, 5)
+    async with asyncio.timeout(60):
+        while not task.done():
+            await ask("/abort_request", {"rid": "mine"})
+    _, answer = await asyncio.wait_for(task, 60)
+    if stream:
+        answer = json.loads(answer.split("\n\n")[-3].removeprefix("data: "))
     assert answer["meta_info"]["finish_reason"]["type"] == "abort"
+
+
+async def test_the_cache_is_used_up_to_the_start_and_empty_after_a_flush(ask: Ask) -> None:
+    ids = [place % 200 for place in range(100)]
+
+    async def cached(start: int) -> int:
+        _, answer = await ask("/generate", generate(input_ids=ids, logprob_start_len=start))
+        return int(answer["meta_info"]["cached_tokens"])
+
+    assert [await cached(90), await cached(90), await cached(20), await cached(0)] == [0, 90, 20, 0]
+    assert (await ask("/flush_cache", {}))[0] == 200
+    assert [await cached(90), await cached(90)] == [0, 90]
+
+
+async def test_a_running_request_keeps_the_cache(ask: Ask) -> None:
+    slow = asyncio.create_task(ask("/generate", generate(sampling_params={"max_new_tokens": 5, "sampling_seed": 99})))
+    async with asyncio.timeout(60):
+        while (await ask("/flush_cache", {}))[0] == 200:
+            assert not slow.done()
+    slow.cancel()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sampling_params": {"max_new_tokens": "x"}},
+        {"sampling_params": {"temperature": []}},
+        {"sampling_params": {"stop": 3}},
+        {"sampling_params": {"sampling_seed": 0.5}},
+        {"logprob_start_len": "here"},
+        {"input_ids": "none"},
+        {"input_ids": [10, 256]},
+        {"input_ids": [-1]},
+    ],
+)
+async def test_what_is_malformed_is_a_bad_request(ask: Ask, wrong: dict[str, Any]) -> None:
+    body = generate(sampling_params={"max_new_tokens": 2} | wrong.pop("sampling_params", {}), **wrong)
+    status, answer = await ask("/generate", body)
+    assert status == 400 and answer["error"]["message"]
+    status, stream = await ask("/generate", body | {"stream": True})
+    assert status == 200 and stream.startswith('data: {"error"')
+
+
+@pytest.mark.parametrize("fault", list(FAULTS))
+async def test_streams_are_spoilt_too(fault: str) -> None:
+    faults = Faults(1.0, [fault], hang=0.01)
+    async with serve("sglang", ScriptedEngine(), faults=faults) as server, aiohttp.ClientSession(server.url) as http:
+        text = ""
+        with suppress(aiohttp.ClientError):
+            async with http.post("/generate", json=generate(stream=True, sampling_params={"max_new_tokens": 5})) as got:
+                text = await got.text()
+        assert faults.done[fault] == 1 and server.requests == 1
+        assert '"Step ' not in text or fault in ("missing", "nan"), text
+        assert "NaN" in text or fault != "nan"
+
+
+async def test_a_stream_starts_when_the_server_does() -> None:
+    late = Faults(start_after=3600)
+    async with (
+        serve("sglang", ScriptedEngine(), faults=late) as server,
+        aiohttp.ClientSession(server.url) as http,
+        http.post("/generate", json=generate(stream=True)) as response,
+    ):
+        assert response.status == 503
 
 
 async def test_an_old_server_knows_the_old_names_only() -> None:

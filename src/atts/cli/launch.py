@@ -91,12 +91,12 @@ def run_file_of(preset: str | None, run_file: Path | None, settings: ServerSetti
     draft, target = settings.servers
     addresses = {"draft": draft.address, "target": target.address}
     config = resolve(preset=preset, run_file=run_file, options=addresses)
-    return f"{config.as_toml()}\n[servers]\n{toml_lines(settings.model_dump(exclude_defaults=True))}"
+    return f"{config.as_toml()}\n[servers]\n{toml_lines(settings.shown())}"
 
 
 def _launch(settings: ServerSettings, folder: Path, *, detach: bool, as_json: bool) -> int:
     from atts.serving import keeper
-    from atts.serving.launcher import Launcher, interrupted_by, stay
+    from atts.serving.launcher import Launcher, OrphanedError, interrupted_by, stay
 
     parent = os.getppid()  # asked first: whoever dies from now on is missed
     console = screen(stderr=True)
@@ -105,15 +105,16 @@ def _launch(settings: ServerSettings, folder: Path, *, detach: bool, as_json: bo
             state = keeper.launch(settings, folder, progress)
         return _show({**state}, as_json)
     try:
-        with interrupted_by(signal.SIGTERM, signal.SIGHUP), Launcher(settings, folder) as launcher:
+        with interrupted_by(signal.SIGTERM, signal.SIGHUP), Launcher(settings, folder, parent=parent) as launcher:
             with progress_line(console) as progress:
                 launcher.start(progress)
             _show({**launcher.state()}, as_json)
             console.print("Ctrl-C stops both servers")
-            stay(launcher, parent)
-            console.print("the process that started this one is gone: stopping")
+            stay(launcher)
     except KeyboardInterrupt:
         console.print("both servers are stopped")
+    except OrphanedError as reason:
+        console.print(f"{reason}: both servers are stopped")
     return 0
 
 

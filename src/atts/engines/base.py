@@ -12,6 +12,9 @@ from typing import Protocol, runtime_checkable
 
 from atts.types import EngineInfo, Generation, Message, Sampling, Scoring, TokenIds
 
+PROBED = "probe-"
+"""How the fingerprint of a vocabulary begins that was taken from outside, by what a server makes of some texts."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:

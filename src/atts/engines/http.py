@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import random
 import resource
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
@@ -16,7 +18,7 @@ import stamina
 
 from atts.engines.limiter import Limiter
 from atts.engines.outage import Outage, WaitedOutage
-from atts.errors import EngineError
+from atts.errors import EngineError, InputError
 
 T = TypeVar("T")
 
@@ -28,8 +30,14 @@ _SHOWN = 200  # characters of a server's complaint
 _CONNECT = 10.0  # seconds for a connection to be made
 _HEALTH = 20.0  # seconds for a health check, which makes some servers generate a token
 _FILES = 16_384
-_OUTAGES = 3  # outages that one request lives through
+_OUTAGES = 3  # times that one request fails for good on a server that is not well, and is sent again once it is
 _JSON = {"Content-Type": "application/json"}
+# A name that does not resolve, a certificate that is not trusted, TLS with a server that speaks none.
+_MISTAKES = (
+    aiohttp.ClientConnectorDNSError,
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ClientConnectorSSLError,
+)
 
 logger = logging.getLogger("atts")
 # Retries are everyday life; whoever wants to read of them can still give this logger a handler.
@@ -61,10 +69,10 @@ class HttpError(EngineError):
 class Http:
     """One server. Requests beyond what it can bear wait for their turn; those that fail in passing are sent again.
 
-    Sent again are: no connection, time-out, a body that breaks off, an answer that its reader calls faulty, and the
-    codes 408, 409, 425, 429 and 5xx, after the server's `Retry-After` or an exponential wait with jitter. With
-    `patience`, requests to a server that is down wait for it so long, all of them together. The key goes into a
-    header and nowhere else.
+    Sent again are: no connection (unless the address itself cannot be right), time-out, a body that breaks off, an
+    answer that its reader calls faulty, and the codes 408, 409, 425, 429 and 5xx, after the server's `Retry-After` or
+    an exponential wait with jitter. With `patience`, requests to a server that is down wait for it so long, all of them
+    together. The key goes into a header and nowhere else.
     """
 
     def __init__(
@@ -81,17 +89,19 @@ class Http:
     ) -> None:
         """`timeout`, `first_wait` and `patience` are seconds, `timeout` for one attempt; `attempts` counts the first.
 
-        `concurrency` is the most requests at once. `health` is the path that answers 200 if the server is up.
+        `concurrency` is the most requests at once. `health` is the path that answers 200 if the server is up. Raises
+        `InputError` for a key that no header can carry.
         """
         self.base_url = base_url.rstrip("/")
         self.limiter = Limiter(concurrency)
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = _authorization(key)
         self._timeout = timeout
         self._attempts, self._first_wait = attempts, first_wait
         self._health = health
         self.outage: Outage | None = WaitedOutage(self.base_url, self.healthy, patience) if patience else None
         self._background: set[asyncio.Task[Any]] = set()
         self._session: aiohttp.ClientSession | None = None
+        self._reached = False
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object that the server answers with; see `ask`."""
@@ -102,16 +112,21 @@ class Http:
         return await self._persist(lambda: self._attempt("GET", path, None, _as_it_is))
 
     async def ask(
-        self, path: str, body: Mapping[str, Any] | Callable[[], bytes], read: Callable[[dict[str, Any]], T]
+        self,
+        path: str,
+        body: Mapping[str, Any] | Callable[[], bytes],
+        read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str] | None = None,
     ) -> T:
         """Post the JSON, and return what `read` makes of the object that the server answers with.
 
-        A body that is a function is asked for the JSON anew at each attempt.
+        A body that is a function is asked for the JSON anew at each attempt. Answers of one `kind` (by default, of one
+        path) would take about as long on an idle server: the limit of open requests follows from how long they take.
         `read` may raise a retryable `EngineError` for an answer that is faulty. Raises the last error after the last
         attempt, and `RunError` if the server stayed down for longer than `patience`.
         """
         write = body if callable(body) else partial(_json, body)
-        return await self._persist(lambda: self._attempt("POST", path, write(), read))
+        return await self._persist(lambda: self._attempt("POST", path, write(), read, kind))
 
     async def healthy(self) -> bool:
         """Whether the server says that it is up, asked once."""
@@ -146,16 +161,24 @@ class Http:
         await self.close()
 
     async def _persist(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Live through outages of the server; the failures of a server that is up are final."""
-        for _ in range(_OUTAGES):
+        """Live through outages of the server; only failures of one that answered are final."""
+        outages = 0
+        while True:
             try:
                 return await self._retry(attempt)
             except HttpError as error:
-                passing = error.retryable and (error.status == 0 or error.status >= 500)
-                if not passing or self.outage is None or await self.healthy():
+                # One that refuses connections may say that it is healthy a moment later: it has come back.
+                if self.outage is None or not (error.down or (outages < _OUTAGES and await self._ails(error))):
                     raise
                 await self.outage.wait(error)
-        return await self._retry(attempt)
+                outages += not error.down
+            # All that waited would come at once, and to a server that may still refuse some.
+            await asyncio.sleep(random.uniform(0, self._first_wait))
+
+    async def _ails(self, error: HttpError) -> bool:
+        """Whether the server failed because it is not well, as it says itself."""
+        passing = error.retryable and (error.status == 0 or error.status >= 500)
+        return passing and not await self.healthy()
 
     async def _retry(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
@@ -188,7 +211,14 @@ class Http:
                 return min(error.wait, _LONGEST_WAIT)
         return True
 
-    async def _attempt(self, method: str, path: str, content: bytes | None, read: Callable[[dict[str, Any]], T]) -> T:
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str] | None = None,
+    ) -> T:
         url = f"{self.base_url}/{path.lstrip('/')}"
         clock = asyncio.get_running_loop().time
         async with self.limiter.hold():
@@ -199,22 +229,32 @@ class Http:
                 if error.status in _BUSY or error.timed_out:
                     self.limiter.congested(started, clock())
                 raise
-            self.limiter.answered(path, clock() - started)
-        return read(body)
+            seconds = clock() - started
+            result = read(body)
+            self.limiter.answered(kind(result) if kind else path, seconds)
+        return result
 
     async def _exchange(self, method: str, url: str, content: bytes | None) -> bytes:
         try:
             async with self._open().request(method, url, data=content, headers=_JSON) as response:
+                self._reached = True
                 received = await _limited(response)
                 if response.status >= 400:
                     raise _refused(url, response, received)
                 return received
+        except aiohttp.ConnectionTimeoutError as error:
+            reason = f"no connection in {min(_CONNECT, self._timeout):g} s"
+            raise HttpError(f"{url}: cannot connect: {reason}", retryable=True, timed_out=True, down=True) from error
         except TimeoutError as error:
             raise HttpError(f"{url}: no answer in {self._timeout:g} s", retryable=True, timed_out=True) from error
         except aiohttp.InvalidURL as error:
             raise HttpError(f"{url}: not a URL") from error
+        except _MISTAKES as error:
+            # What once worked is no mistake of whoever wrote the address, and may work again.
+            again = self._reached
+            raise HttpError(f"{url}: cannot connect: {_reason(error)}", retryable=again, down=again) from error
         except aiohttp.ClientConnectorError as error:
-            raise HttpError(f"{url}: cannot connect: {error.strerror}", retryable=True, down=True) from error
+            raise HttpError(f"{url}: cannot connect: {_reason(error)}", retryable=True, down=True) from error
         except aiohttp.ClientError as error:
             raise HttpError(f"{url}: {type(error).__name__}: {error}", retryable=True) from error
 
@@ -251,6 +291,16 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _authorization(key: str | None) -> dict[str, str]:
+    """The header with the key; what surrounds it, as the line break of the file that it was read from, is left out."""
+    bare = (key or "").strip()
+    if not bare:
+        return {}
+    if not bare.isprintable():
+        raise InputError("the API key holds a line break or another control character: set it anew in the environment")
+    return {"Authorization": f"Bearer {bare}"}
+
+
 def _json(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
@@ -271,6 +321,19 @@ async def _limited(response: aiohttp.ClientResponse) -> bytes:
     if size > _LARGEST_BODY:
         raise HttpError(f"{response.url}: the answer is longer than {_LARGEST_BODY >> 20} MiB")
     return b"".join(pieces)
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    """Why there is no connection, in the words of the system."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return str(error)
+    cause = error.os_error
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"there is no host of this name ({cause.strerror or cause})"
+    plain = not isinstance(error, aiohttp.ClientConnectorSSLError) and cause.errno
+    return os.strerror(cause.errno) if plain and cause.errno else str(cause.strerror or cause)
 
 
 def _refused(url: str, response: aiohttp.ClientResponse, content: bytes) -> HttpError:

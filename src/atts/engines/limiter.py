@@ -29,8 +29,9 @@ class Limiter:
 
     Slow start: each answer raises the limit by one, so that it doubles every round. After the first complaint (429,
     503, time-out) it grows by one a round, and falls by a third at most once a round trip. Where answers of one kind
-    take four times as long as they did in the best round, they wait in the server's queue, and the limit gives way.
-    It never grows beyond `most`, nor while it is not used up.
+    take four times as long as they did in the best round, they wait in the server's queue, and the limit gives way;
+    so a kind holds only what takes about as long on an idle server. It never grows beyond `most`, nor while it is
+    not used up.
     """
 
     def __init__(self, most: int, start: int = 16) -> None:

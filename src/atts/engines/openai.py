@@ -11,7 +11,7 @@ from typing import Any
 
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.replicas import open_replicas
-from atts.engines.server import finite
+from atts.engines.server import finite, reading
 from atts.engines.tokenizer import TokenizerThread
 from atts.engines.vllm import VllmEngine, sampling_parameters, usage_of
 from atts.errors import EngineError, ScoreError
@@ -65,7 +65,7 @@ class OpenAIEngine(VllmEngine):
         """Write after the prefix; see `Engine.generate`."""
         body = sampling_parameters(sampling, seed) | {"max_tokens": max_tokens, "stop": list(stop)}
         if self._tokenizer is not None:
-            choice, usage = await self._complete((prefix, ()), body, lambda choice, usage: (choice, usage))
+            choice, usage = await self._complete((prefix, ()), body, lambda choice, usage: (choice, usage), _writing)
             text = _text(choice.get("text"), self.url)
         else:
             choice, usage = await self._converse(bytes(prefix), body)
@@ -86,6 +86,7 @@ class OpenAIEngine(VllmEngine):
             (prefix, continuation),
             self._score_body,
             lambda choice, usage: self._scoring(choice, usage, start, continuation),
+            reading,
         )
 
     async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
@@ -114,6 +115,7 @@ class OpenAIEngine(VllmEngine):
                     (prefix, continuation),
                     body,
                     lambda choice, usage: self._scoring(_once(choice), usage, len(prefix), continuation),
+                    reading,
                 )
             except EngineError as error:
                 if isinstance(error, ScoreError) or getattr(error, "status", 0) in (400, 404, 422, 501):
@@ -136,7 +138,8 @@ class OpenAIEngine(VllmEngine):
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise EngineError(f"{self.url}: not an answer of chat completions", retryable=True) from error
 
-        return await self.http.ask("v1/chat/completions", {"model": self._model, "messages": messages, **body}, read)
+        whole = {"model": self._model, "messages": messages, **body}
+        return await self.http.ask("v1/chat/completions", whole, read, _writing)
 
     async def _ask_info(self) -> EngineInfo:
         served = await self._served()
@@ -147,6 +150,11 @@ class OpenAIEngine(VllmEngine):
         if self._tokenizer is None:
             raise EngineError(f"{self.url}: has no tokenizer to offer; {_ADVICE}")
         return self._tokenizer
+
+
+def _writing(answer: tuple[dict[str, Any], Usage]) -> str:
+    """As `writing`, of an answer that is not a generation yet."""
+    return f"writing {answer[1].completion.bit_length()}"
 
 
 def _once(choice: dict[str, Any]) -> dict[str, Any]:

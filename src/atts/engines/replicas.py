@@ -44,6 +44,7 @@ class _Server:
         self.engine = engine
         self.open = 0
         self.chains = 0
+        self.left = 0  # chains that it failed, and that nothing it has done since makes up for
         self.down = False
         engine.http.outage = _Elsewhere()
 
@@ -52,7 +53,7 @@ class Replicas:
     """An engine over servers with the same model and vocabulary.
 
     Where one is down, its chains move to the others; it is used again once it is healthy. Where all are down, requests
-    wait as for a single server.
+    wait as for a single server. What one that is up fails for good is tried on another one, once.
     """
 
     def __init__(self, engines: Sequence[ServerEngine], patience: float) -> None:
@@ -121,30 +122,40 @@ class Replicas:
         return await self._through(self._least_loaded, call)
 
     async def _at_home(self, prefix: TokenIds, call: Callable[[Engine], Awaitable[T]]) -> T:
-        return await self._through(lambda: self._home(prefix), call)
+        return await self._through(lambda avoided: self._home(prefix, avoided), call)
 
-    async def _through(self, choose: Callable[[], _Server], call: Callable[[Engine], Awaitable[T]]) -> T:
+    async def _through(self, choose: Callable[[_Server | None], _Server], call: Callable[[Engine], Awaitable[T]]) -> T:
+        avoided: _Server | None = None
         while True:
-            server = choose()
+            server = choose(avoided)
             server.open += 1
             try:
-                return await call(server.engine)
+                result = await call(server.engine)
             except _DownError as error:
                 self._lost(server, error)
                 if all(other.down for other in self._servers):
                     await self._outage.wait(error)
+            except EngineError as error:
+                if not error.retryable or avoided is not None:
+                    raise
+                # It counts as if the chain were still there: otherwise it would have the fewest, and get all new ones.
+                server.left += 1
+                avoided = server
+            else:
+                server.left = max(0, server.left - 1)
+                return result
             finally:
                 server.open -= 1
 
-    def _home(self, prefix: TokenIds) -> _Server:
+    def _home(self, prefix: TokenIds, avoided: _Server | None) -> _Server:
         if not isinstance(prefix, GrowingIds):
-            return self._least_loaded()
+            return self._least_loaded(avoided)
         known = self._homes.get(id(prefix))
-        if known is not None and not known[1].down:
+        if known is not None and not known[1].down and known[1] is not avoided:
             return known[1]
         if known is not None:
             known[1].chains -= 1
-        server = self._least_loaded()
+        server = self._least_loaded(avoided)
         server.chains += 1
         self._homes[id(prefix)] = (weakref.ref(prefix, self._leaver(id(prefix))), server)
         return server
@@ -158,9 +169,10 @@ class Replicas:
 
         return leave
 
-    def _least_loaded(self) -> _Server:
+    def _least_loaded(self, avoided: _Server | None = None) -> _Server:
         up = [server for server in self._servers if not server.down] or self._servers
-        return min(up, key=lambda server: (server.chains, server.open))
+        others = [server for server in up if server is not avoided] or up
+        return min(others, key=lambda server: (server.chains + server.left, server.open))
 
     def _lost(self, server: _Server, error: Exception) -> None:
         """The server is out of use until it is healthy."""
@@ -193,8 +205,8 @@ class Replicas:
 
 def open_replicas(address: str, options: EngineOptions, make: Callable[[str, EngineOptions], ServerEngine]) -> Engine:
     """One engine for `URL`, or for `URL,URL`; raises `InputError` for an address that cannot be right."""
-    urls = [url.strip() for url in address.split(",")]
+    engines = [make(url.strip(), options) for url in address.split(",")]
+    urls = [engine.url for engine in engines]
     if len(set(urls)) < len(urls):
-        raise InputError(f"{address}: a server is named twice")
-    engines = [make(url, options) for url in urls]
+        raise InputError(f"{', '.join(urls)}: a server is named twice")
     return engines[0] if len(engines) == 1 else Replicas(engines, options.patience)

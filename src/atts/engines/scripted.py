@@ -80,7 +80,8 @@ class ScriptedEngine:
 
     async def info(self) -> EngineInfo:
         """Always the same vocabulary: bytes."""
-        return EngineInfo(engine="scripted", model=self.name, vocabulary=self._bytes.vocabulary())
+        details = {"vocabulary_size": 256}
+        return EngineInfo(engine="scripted", model=self.name, vocabulary=self._bytes.vocabulary(), details=details)
 
     async def render(self, messages: Sequence[Message]) -> list[int]:
         """Role and content, a line each; the assistant's last message stays open."""

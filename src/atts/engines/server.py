@@ -11,7 +11,7 @@ from atts.engines.base import Engine, EngineOptions
 from atts.engines.http import Http
 from atts.engines.tokenizer import TokenizerThread
 from atts.errors import EngineError, InputError, NoRoomError, ScoreError
-from atts.types import EngineInfo, GrowingIds, Message, TokenIds, write_ids
+from atts.types import EngineInfo, Generation, GrowingIds, Message, Scoring, TokenIds, write_ids
 
 _ATTEMPTS = 8  # of one request; a server that fails every tenth then fails one in a hundred million
 
@@ -94,10 +94,33 @@ class ServerEngine(Engine):
 
 
 def checked_url(scheme: str, url: str) -> str:
-    """The URL without a slash at its end; raises `InputError` unless it is `http://host[:port][/path]`."""
+    """The URL without a slash at its end; raises `InputError` unless it is `http://host[:port][/path]`.
+
+    A user's name or password is refused, and not repeated: addresses are shown, and saved with a run.
+    """
+    if re.match(r"[^/]*//[^/]*@", url):
+        raise InputError(
+            f"{scheme}: an address takes no user name or password (a key goes into ATTS_DRAFT_API_KEY,"
+            " ATTS_TARGET_API_KEY or ATTS_API_KEY)"
+        )
     if not re.fullmatch(r"https?://[^\s/,?#]+(/[^\s,?#]*)?", url):
         raise InputError(f"{scheme}:{url}: write it as {scheme}:http://host:port")
     return url.rstrip("/")
+
+
+def writing(written: Generation) -> str:
+    """Which generations take about as long as this one: those of its length, give or take a factor of two."""
+    return f"writing {written.usage.completion.bit_length()}"
+
+
+def reading(scoring: Scoring) -> str:
+    """Which scores take about as long as this one: those for which as much had to be read anew."""
+    return f"reading {(scoring.usage.prompt - scoring.usage.cached).bit_length()}"
+
+
+def naming(pairs: object) -> str:
+    """Which requests for the next token take about as long: all."""
+    return "naming"
 
 
 def with_ids(body: bytes, name: str, prefix: TokenIds, continuation: TokenIds = ()) -> bytes:

@@ -9,12 +9,13 @@ import asyncio
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.replicas import open_replicas
-from atts.engines.server import ServerEngine, finite, with_ids
+from atts.engines.server import ServerEngine, finite, naming, reading, with_ids, writing
 from atts.engines.tokenizer import TokenizerThread
 from atts.errors import EngineError, ScoreError
 from atts.types import EngineInfo, Finish, Generation, Sampling, Scoring, TokenIds, Usage
@@ -22,6 +23,11 @@ from atts.types import EngineInfo, Finish, Generation, Sampling, Scoring, TokenI
 T = TypeVar("T")
 
 _SEEDS = 2**31 - 1  # seeds are 32-bit there
+_SEEDED = (
+    0,
+    5,
+    3,
+)  # the first version that knows `sampling_seed`; earlier ones answer 500 to whatever they do not know
 
 
 class SglangEngine(ServerEngine):
@@ -29,7 +35,8 @@ class SglangEngine(ServerEngine):
 
     Scores ask for log-probabilities from the token before the boundary on: that entry is always null there, and the
     prefix before it is served from the radix cache, which the takeover then finds warm. The server has no way to
-    apply a chat template, so a tokenizer is loaded here: by default the one that the server names.
+    apply a chat template, so a tokenizer is loaded here: by default the one that the server names. Versions before
+    0.5.3, and servers that do not say theirs, get no seeds: `details["seeds"]` says so.
     """
 
     scheme = "sglang"
@@ -50,14 +57,15 @@ class SglangEngine(ServerEngine):
         seed: int | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`. Ids are read off the log-probabilities, as all versions do."""
-        parameters = _parameters(sampling, seed) | {
+        seeds = (await self.info()).details["seeds"]
+        parameters = _parameters(sampling, seed if seeds else None) | {
             "max_new_tokens": await self._room(len(prefix), max_tokens),
             "stop": list(stop),
             "no_stop_trim": True,
         }
         faithful = sampling.temperature in (0, 1)  # the server reports them after dividing by the temperature
         return await self._generate(
-            prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful)
+            prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful), writing
         )
 
     async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
@@ -69,7 +77,9 @@ class SglangEngine(ServerEngine):
             "sampling_params": {"max_new_tokens": 0, "temperature": 0},
             "logprob_start_len": len(prefix) - 1,
         }
-        return await self._generate(prefix, body, lambda answer: self._scoring(answer, continuation), continuation)
+        return await self._generate(
+            prefix, body, lambda answer: self._scoring(answer, continuation), reading, continuation
+        )
 
     async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
@@ -82,13 +92,14 @@ class SglangEngine(ServerEngine):
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
 
-        return await self._generate(prefix, body, read)
+        return await self._generate(prefix, body, read, naming)
 
     async def _generate(
         self,
         prefix: TokenIds,
         body: dict[str, Any],
         read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str],
         continuation: TokenIds = (),
     ) -> T:
         sent: list[str] = []
@@ -105,7 +116,7 @@ class SglangEngine(ServerEngine):
                 self.http.tell("abort_request", {"rid": sent[-1]})
 
         try:
-            return await self.http.ask("generate", write, read)
+            return await self.http.ask("generate", write, read, kind)
         except asyncio.CancelledError:
             abort()  # a connection that is closed is noticed after seconds only
             raise
@@ -125,6 +136,8 @@ class SglangEngine(ServerEngine):
             raise EngineError(f"{self.url}: aborted: {reason.get('message', 'no reason given')}", retryable=True)
         if not ids:
             raise EngineError(f"{self.url}: an answer without a single token", retryable=True)
+        if isinstance(matched, str) and matched not in stop:  # "NaN happened" is said in this way
+            raise EngineError(f"{self.url}: ended by {matched!r}, which is no stop string", retryable=True)
         values = finite([entry[0] for entry in entries], self.url)
         finish = Finish.LENGTH if kind == "length" else Finish.STOP if isinstance(matched, str) else Finish.END
         if finish is Finish.END and ids[-1] == matched:
@@ -157,12 +170,13 @@ class SglangEngine(ServerEngine):
         name = str(model.get("model_path", "unknown"))
         if self._tokenizer is None:
             self._tokenizer = TokenizerThread(str(model.get("tokenizer_path") or name))
+        version = str(server.get("version", "unknown"))
         return EngineInfo(
             engine="sglang",
             model=name.rstrip("/").rpartition("/")[2],
             vocabulary=await self._tokenizer.vocabulary(),
             context_length=length,
-            details={"url": self.url, "version": str(server.get("version", "unknown"))},
+            details={"url": self.url, "version": version, "seeds": _knows_seeds(version)},
         )
 
     async def _local_tokenizer(self) -> TokenizerThread:
@@ -178,6 +192,15 @@ def _parameters(sampling: Sampling, seed: int | None) -> dict[str, Any]:
     if seed is not None:
         parameters["sampling_seed"] = seed % _SEEDS
     return parameters
+
+
+def _knows_seeds(version: str) -> bool:
+    """Whether a server of that version takes `sampling_seed`; candidates for the first that does have none yet."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)(rc)?", version)
+    if found is None:
+        return False
+    number = tuple(int(part) for part in found.groups()[:3])
+    return number > _SEEDED or (number == _SEEDED and not found[4])
 
 
 def open_sglang(address: str, options: EngineOptions) -> Engine:

@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from atts.engines.base import Engine, EngineOptions
+from atts.engines.base import PROBED, Engine, EngineOptions
 from atts.engines.replicas import open_replicas
-from atts.engines.server import ServerEngine, finite, with_ids
+from atts.engines.server import ServerEngine, finite, naming, reading, with_ids, writing
 from atts.engines.tokenizer import TokenizerThread
 from atts.errors import EngineError, ScoreError
 from atts.types import EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
@@ -87,7 +87,7 @@ class VllmEngine(ServerEngine):
             "logprobs": 0,
             "return_token_ids": True,
         }
-        return await self._complete((prefix, ()), body, self._generation)
+        return await self._complete((prefix, ()), body, self._generation, writing)
 
     async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
         """Log-probabilities of the continuation; see `Engine.score`."""
@@ -100,6 +100,7 @@ class VllmEngine(ServerEngine):
             (prefix, continuation),
             body,
             lambda choice, usage: self._scoring(choice, usage, len(prefix), continuation),
+            reading,
         )
 
     async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
@@ -115,10 +116,14 @@ class VllmEngine(ServerEngine):
                 raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
             return sorted(pairs, key=lambda pair: -pair[1])[:top]
 
-        return await self._complete((prefix, ()), body, read)
+        return await self._complete((prefix, ()), body, read, naming)
 
     async def _complete(
-        self, prompt: tuple[TokenIds, TokenIds], body: dict[str, Any], read: Callable[[dict[str, Any], Usage], T]
+        self,
+        prompt: tuple[TokenIds, TokenIds],
+        body: dict[str, Any],
+        read: Callable[[dict[str, Any], Usage], T],
+        kind: Callable[[T], str],
     ) -> T:
         await self.info()
         plain = json.dumps({"model": self._model, **body}, separators=(",", ":")).encode()
@@ -130,7 +135,7 @@ class VllmEngine(ServerEngine):
                 raise EngineError(f"{self.url}: not an answer of /v1/completions", retryable=True) from error
             return read(choice, usage)
 
-        return await self.http.ask("v1/completions", lambda: with_ids(plain, "prompt", *prompt), read_choice)
+        return await self.http.ask("v1/completions", lambda: with_ids(plain, "prompt", *prompt), read_choice, kind)
 
     def _generation(self, choice: dict[str, Any], usage: Usage) -> Generation:
         if "token_ids" not in choice:
@@ -176,13 +181,15 @@ class VllmEngine(ServerEngine):
 
     async def _ask_info(self) -> EngineInfo:
         served = await self._served()
-        version = (await self._optional("version")).get("version", "unknown")
+        version = (await self._optional("version")).get("version")
+        if version is None and (await self._optional("get_model_info") or await self._optional("model_info")):
+            raise EngineError(f"{self.url}: this is an SGLang server: write it as sglang:{self.url}")
         return EngineInfo(
             engine="vllm",
             model=self._model.rstrip("/").rpartition("/")[2],
             vocabulary=await self._vocabulary(),
             context_length=served.get("max_model_len"),
-            details={"url": self.url, "version": str(version)},
+            details={"url": self.url, "version": str(version or "unknown")},
         )
 
     async def _served(self) -> dict[str, Any]:
@@ -204,7 +211,7 @@ class VllmEngine(ServerEngine):
         if self._tokenizer is not None:
             return await self._tokenizer.vocabulary()
         cut = [await self._ask_tokens({"prompt": text, "add_special_tokens": False}) for text in _PROBE]
-        return "probe-" + hashlib.sha256(json.dumps(cut).encode()).hexdigest()[:16]
+        return PROBED + hashlib.sha256(json.dumps(cut).encode()).hexdigest()[:16]
 
     async def _local_tokenizer(self) -> TokenizerThread:
         assert self._tokenizer is not None

@@ -6,23 +6,28 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from atts.config import RunConfig
-from atts.engines.base import Engine
+from atts.engines.base import PROBED, Engine
 from atts.errors import AttsError
 from atts.pipeline.context import share_vocabulary
 from atts.pipeline.strategies import strategy_named
 from atts.stats.scores import find_score
-from atts.types import EngineInfo, Finish, Generation, GrowingIds, Message, Role, Sampling
+from atts.types import EngineInfo, Finish, Generation, GrowingIds, Message, Role, Sampling, TokenIds
 
 Outcome = Literal["ok", "warning", "failed"]
 
 _QUESTION = "What is 17 + 25? Explain each step."
 _GREEDY = Sampling(temperature=0)
+_PLAIN = Sampling(temperature=1)
+_HOT = Sampling(temperature=2)  # tokens that the model itself finds unlikely
 _LENGTH = 32  # tokens of the text that is tried on
-_CLOSE = 0.02  # mean difference of log-probabilities that low precision explains
-_WRONG = 0.3  # and that only a misalignment does
+_CLOSE = 0.02  # mean difference of log-probabilities that needs no word
+_WRONG = 0.3  # mean difference that only a misalignment explains
+_WRONG_TOKEN = 0.5  # difference of a single token that low precision does not explain
+_WRONG_SHARE = 0.1  # and how much more of it does, as a share of the log-probability: rounding grows with it
+_CONTINUED = 8  # characters that are no coincidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,21 @@ async def check(engines: Mapping[Role, Engine], config: RunConfig) -> Report:
     report = Report([finding for examination in examinations for finding in examination.findings])
     infos = [examination.info for examination in examinations if examination.info is not None]
     if len(infos) == 2:
-        shared = share_vocabulary(infos)
-        detail = "equal: token ids are exchanged" if shared else "different: text is exchanged, tokenised once a piece"
-        report.findings.append(Finding("", "tokenizers", "ok", detail))
+        report.findings.append(Finding("", "tokenizers", "ok", _vocabularies(infos)))
     return report
+
+
+def _vocabularies(infos: Sequence[EngineInfo]) -> str:
+    """What is exchanged. A server that is asked how it cuts texts cannot be compared with a tokenizer that is known."""
+    if share_vocabulary(infos):
+        return "equal: token ids are exchanged"
+    asked = {info.vocabulary.startswith(PROBED) for info in infos}
+    if asked == {True, False} and not any(info.vocabulary in ("text", "bytes") for info in infos):
+        return (
+            "not known to be equal: text is exchanged, tokenised once a piece"
+            " (name both with --draft-tokenizer and --target-tokenizer)"
+        )
+    return "different: text is exchanged, tokenised once a piece"
 
 
 class _Examination:
@@ -103,6 +119,7 @@ class _Examination:
             return
         steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
             ("context length", self._length),
+            ("continuation", self._continue),
             ("stop strings", self._stop),
             ("seeds", self._seeds),
         ]
@@ -173,27 +190,78 @@ class _Examination:
         return "kept, and end the text"
 
     async def _seeds(self) -> str:
+        assert self.info is not None
+        if not self.info.details.get("seeds", True):
+            version = self.info.details.get("version")
+            raise _Noteworthy(f"not known to version {version}, and not sent: runs cannot be repeated exactly")
         draws = [await self._generate(16, sampling=Sampling(1.0), seed=seed) for seed in (7, 7)]
         if draws[0].ids != draws[1].ids:
             raise _Noteworthy("one seed, two texts: runs cannot be repeated exactly")
         return "one seed, one text"
 
-    async def _align(self) -> str:
-        """Score a text at once and in two parts, and beside what its author said of it."""
+    async def _continue(self) -> str:
+        """Write on behind a part of the text: what comes must be the rest of it.
+
+        An interface that takes messages may begin a new one, and every later chunk would start afresh. Two places are
+        tried, since text that is cut is tokenised anew, and a greedy choice may be a tie.
+        """
+        length = len(self._text.ids)
+        for place in sorted({length // 2, length // 4} - {0}, reverse=True):
+            same, written = await self._continued(place)
+            if same:
+                return "goes on where the text stood"
+        if length < 2:
+            raise _Noteworthy("not tried: the text is too short")
+        detail = f"an unfinished answer is not gone on with, writing begins with {written[:30]!r}"
+        if self.info is not None and self.info.vocabulary == "text":
+            raise _Failed(f"{detail}: every chunk would start afresh")
+        raise _Noteworthy(f"{detail}: greedy texts do not repeat (low precision?)")
+
+    async def _continued(self, place: int) -> tuple[bool, str]:
+        """Whether the text goes on from about that place, from where a word begins; and what was written."""
         ids = self._text.ids
-        half = len(ids) // 2
-        whole = (await self._engine.score(self._prompt, ids)).log_probabilities
-        parts: Sequence[float] = ()
-        if half:
-            first = await self._engine.score(self._prompt, ids[:half])
-            second = await self._engine.score([*self._prompt, *ids[:half]], ids[half:])
-            parts = first.log_probabilities + second.log_probabilities
-        apart = max(_mean_difference(whole, parts), _mean_difference(whole, self._text.log_probabilities or ()))
-        if apart > _WRONG:
-            raise _Failed(f"the same tokens scored two ways differ by {apart:.2g} a token")
-        if apart > _CLOSE:
-            raise _Noteworthy(f"returned; two ways differ by {apart:.2g} a token (low precision?)")
-        return f"returned and aligned, two ways differ by {apart:.1g} a token"
+        rest = await self._engine.detokenize(ids[place:])
+        while place > 1 and not rest[:1].isspace():
+            place -= 1
+            rest = await self._engine.detokenize(ids[place:])
+        written = await self._engine.generate(
+            [*self._prompt, *ids[:place]], max_tokens=len(ids) - place, sampling=_GREEDY, seed=0
+        )
+        wanted, got = rest.strip("\ufffd \n"), written.text.strip("\ufffd \n")
+        return wanted[:_CONTINUED] == got[:_CONTINUED], written.text
+
+    async def _align(self) -> str:
+        """Score texts at once and in two parts, and beside what their author said of each token.
+
+        What the model likes to write has log-probabilities near 0, among which wrong ones look right. So an unlikely
+        text is scored too, and what the model, by then confused, writes behind it.
+        """
+        hot = await self._generate(_LENGTH // 2, sampling=_HOT)
+        behind = [*self._prompt, *hot.ids]
+        plain = await self._engine.generate(behind, max_tokens=_LENGTH, sampling=_PLAIN, seed=0)
+        return _aligned(
+            [
+                *await self._compare(self._prompt, self._text.ids, self._text.log_probabilities),
+                *await self._compare(self._prompt, hot.ids, None),
+                *await self._compare(behind, plain.ids, plain.log_probabilities),
+            ]
+        )
+
+    async def _compare(self, prefix: TokenIds, ids: TokenIds, told: Sequence[float] | None) -> list[list[_Pair]]:
+        """Each token's log-probability beside what its author told, and beside the same scored in two parts.
+
+        The second part begins with the least likely token: a wrong entry behind the boundary shows most there.
+        """
+        if not ids:
+            return []
+        whole = (await self._engine.score(prefix, ids)).log_probabilities
+        found = [_pairs(whole, told, 0)] if told else []
+        if len(ids) > 1:
+            cut = min(range(1, len(ids)), key=whole.__getitem__)
+            first = (await self._engine.score(prefix, ids[:cut])).log_probabilities
+            second = (await self._engine.score([*prefix, *ids[:cut]], ids[cut:])).log_probabilities
+            found.append(_pairs(whole, first + second, cut))
+        return found
 
     async def _cache(self) -> str:
         """The context has been scored before, so a server that can serves it from its cache."""
@@ -234,8 +302,38 @@ class _Examination:
         return await self._engine.generate(self._prompt, max_tokens=tokens, sampling=sampling, stop=stop, seed=seed)
 
 
-def _mean_difference(left: Sequence[float], right: Sequence[float]) -> float:
-    """Mean absolute difference; 0 where there is nothing to compare with."""
-    if len(left) != len(right) or not left:
-        return 0.0
-    return sum(abs(a - b) for a, b in zip(left, right, strict=True)) / len(left)
+class _Pair(NamedTuple):
+    """A token's log-probability by two ways; `boundary` says that one of them scored nothing before it."""
+
+    one: float
+    other: float
+    boundary: bool
+
+    @property
+    def apart(self) -> float:
+        return abs(self.one - self.other)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether low precision does not explain the difference."""
+        return self.apart > _WRONG_TOKEN + _WRONG_SHARE * min(abs(self.one), abs(self.other))
+
+
+def _pairs(one: Sequence[float], other: Sequence[float], boundary: int) -> list[_Pair]:
+    if len(one) != len(other):
+        raise _Failed(f"{len(one)} log-probabilities one way, {len(other)} the other, of the same tokens")
+    return [_Pair(a, b, place == boundary) for place, (a, b) in enumerate(zip(one, other, strict=True))]
+
+
+def _aligned(comparisons: Sequence[Sequence[_Pair]]) -> str:
+    """What is to be said of the differences; raises for those that are worth more than a word."""
+    mean = max((sum(pair.apart for pair in pairs) / len(pairs) for pairs in comparisons), default=0.0)
+    every = [pair for pairs in comparisons for pair in pairs]
+    most = max((pair.apart for pair in every), default=0.0)
+    differ = f"differ by {mean:.2g} a token, one by {most:.2g}"
+    if mean > _WRONG or any(pair.wrong for pair in every):
+        first = " (the first behind a boundary)" if any(pair.wrong and pair.boundary for pair in every) else ""
+        raise _Failed(f"the same tokens scored two ways {differ}{first}")
+    if mean > _CLOSE:
+        raise _Noteworthy(f"returned; two ways {differ} (low precision?)")
+    return f"returned and aligned, two ways {differ}"

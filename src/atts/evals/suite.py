@@ -16,6 +16,9 @@ name = "static"
 problems = "math500"
 calibrator = "static"
 calibrate = { limit = 100 }           # record scores first; keys that differ for that, or true
+
+Calibrations are named by all that their scores depend on: runs that would record the same share one, and a changed
+file records anew.
 """
 
 from __future__ import annotations
@@ -30,12 +33,17 @@ from typing import Any
 from atts.config import RunConfig, read_run_file, resolve
 from atts.errors import InputError
 from atts.evals import datasets
+from atts.evals.calibration import digest
 from atts.evals.store import RunFolder
 from atts.presets import PRESETS
 from atts.serving.settings import ServerSettings
 from atts.serving.settings import validated as validated_servers
 
 _OWN = frozenset({"name", "sweep", "calibrate", "servers"})
+# A subset is a choice among the problems of the test, of which none may be recorded; the rest is nothing to a coin.
+_NOT_RECORDED = frozenset(
+    {"subset", "calibration", "scope", "hard_budget", "by_turn", "window", "gain", "strength", "compat"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +127,27 @@ def _configuration(name: str, folder: Path, values: Mapping[str, Any]) -> Config
         raise InputError("calibrate: true, or a table of the keys that differ while recording")
     recording = None
     if asked is not False:
-        changes = asked if isinstance(asked, dict) else {}
-        # A subset is a choice among the problems of the test, of which none may be recorded.
-        same = {key: value for key, value in run.items() if key not in ("subset", "calibration")}
-        recording = resolve(options={**same, "calibrator": "coin", **changes})
-        run["calibration"] = str(folder / f"{name}.calibration.json")
+        recording = _recording(run, asked if isinstance(asked, dict) else {})
+        run["calibration"] = str(folder / f"calibration-{_fingerprint(recording, servers)}.json")
     config = resolve(options=run)
     config.calibrator_settings()
     datasets.describe(config.problems)
     return Configuration(name, folder / name, config, servers, recording)
+
+
+def _recording(run: Mapping[str, Any], changes: Mapping[str, Any]) -> RunConfig:
+    """The run whose scores a calibration is made of."""
+    same = {key: value for key, value in run.items() if key not in _NOT_RECORDED}
+    config = resolve(options={**same, "calibrator": "coin", **changes})
+    # Behind the first turn nothing is recorded, so nothing need be taken over.
+    return (
+        config.model_copy(update={"takeover_rate": 0.0, "budget": None, "alpha": None}) if config.turns == 1 else config
+    )
+
+
+def _fingerprint(recording: RunConfig, servers: ServerSettings | None) -> str:
+    """Equal where the same scores would be recorded: such runs share one file, and no other run reads it."""
+    return digest(f"{recording.fingerprint()} {servers.model_dump_json() if servers else ''}")
 
 
 def _servers(values: Mapping[str, Any], run: Mapping[str, Any]) -> ServerSettings | None:

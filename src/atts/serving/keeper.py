@@ -84,7 +84,7 @@ def main() -> int:
     try:
         with interrupted_by(signal.SIGTERM), Launcher(settings, path) as launcher:
             launcher.start()
-            stay(launcher, None)
+            stay(launcher)
     except KeyboardInterrupt:
         return 0
     except AttsError as error:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
-from atts.errors import RunError
+from atts.errors import AttsError, RunError
 from atts.serving.command import check, command_line, environment
-from atts.serving.settings import Server, ServerSettings
+from atts.serving.settings import Server, ServerSettings, masked
 from atts.serving.state import LaunchState, ServerState, StateFolder, Status
 
 Progress = Callable[[LaunchState, float], None]
@@ -30,6 +31,10 @@ GRACE = 20.0
 _TICK = 0.25
 _HEALTH_TIMEOUT = 10.0  # SGLang generates a token to know that it is healthy
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class OrphanedError(AttsError):
+    """The process for which servers run is gone, so they are not wanted any more."""
 
 
 @dataclass(slots=True)
@@ -52,7 +57,7 @@ class _Guarded:
             address=server.address,
             pid=self.pid,
             log=str(self.log),
-            command=command_line(server),
+            command=masked(command_line(server)),
             seconds=self.seconds,
         )
 
@@ -61,12 +66,15 @@ class Launcher:
     """Both servers, as a context: whatever ends the block, or this process, ends them.
 
     Entering checks the settings and raises `InputError` before anything is started or written. `start` starts them,
-    `wait` returns when both are healthy and raises `RunError` where one ends or takes too long, `watch` says later
-    whether both still live.
+    awaits that both are healthy and raises `RunError` where one ends or takes too long, `watch` says later whether both
+    still live. Both raise `OrphanedError` once the process `parent` is no longer this one's parent.
     """
 
-    def __init__(self, settings: ServerSettings, folder: Path, *, grace: float = GRACE) -> None:
+    def __init__(
+        self, settings: ServerSettings, folder: Path, *, grace: float = GRACE, parent: int | None = None
+    ) -> None:
         self.settings = settings
+        self._parent = parent
         self.folder = StateFolder(folder)
         self._grace = grace
         self._guarded: list[_Guarded] = []
@@ -99,7 +107,9 @@ class Launcher:
         self._save("ready")
 
     def watch(self) -> None:
-        """Raise `RunError` if a server has ended."""
+        """Raise `RunError` if a server has ended, `OrphanedError` if nobody wants them any more."""
+        if self._parent is not None and os.getppid() != self._parent:
+            raise OrphanedError("the process that started this one is gone")
         for guarded in self._guarded:
             if guarded.guard.poll() is not None:
                 raise RunError(self._last_words(guarded))
@@ -209,9 +219,9 @@ def interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def stay(launcher: Launcher, parent: int | None) -> None:
-    """Return never, but by KeyboardInterrupt, by `RunError` when a server ends, or when the parent process is gone."""
-    while parent is None or os.getppid() == parent:
+def stay(launcher: Launcher) -> NoReturn:
+    """Stay until KeyboardInterrupt, or until `watch` raises."""
+    while True:
         launcher.watch()
         time.sleep(_TICK)
 

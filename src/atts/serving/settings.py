@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from atts.errors import InputError
 from atts.types import Role
+
+_SECRET = re.compile(r"--?(.*[-_])?(key|token|password|secret)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,13 @@ class ServerSettings(BaseModel):
         """A line of arguments is split as a shell would."""
         return tuple(shlex.split(value)) if isinstance(value, str) else value
 
+    @field_validator("command")
+    @classmethod
+    def _can_be_split(cls, value: str | None) -> str | None:
+        """A command whose quotes do not close is refused here, not where it is shown or started."""
+        shlex.split(value or "")
+        return value
+
     def server(self, role: Role) -> Server:
         """One of the two."""
         of = {key: getattr(self, f"{role}_{key}") for key in ("model", "devices", "tp", "memory", "port", "arguments")}
@@ -98,6 +108,13 @@ class ServerSettings(BaseModel):
         """The draft's, then the target's."""
         return self.server(Role.DRAFT), self.server(Role.TARGET)
 
+    def shown(self) -> dict[str, Any]:
+        """The keys that were given, as they may be shown: without secrets among the arguments."""
+        given = self.model_dump(exclude_defaults=True)
+        lists = {key: masked(value) for key, value in given.items() if key.endswith("arguments")}
+        command = {"command": shlex.join(masked(shlex.split(self.command)))} if _tells(self.command) else {}
+        return given | lists | command
+
     @property
     def shared_devices(self) -> list[str]:
         """Accelerators on which both live."""
@@ -117,6 +134,25 @@ def validated(values: Mapping[str, Any]) -> ServerSettings:
         if first["type"] == "extra_forbidden":
             raise InputError(f"servers.{key}: there is no such key (atts launch --help lists them)") from error
         raise InputError(f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _tells(command: str | None) -> bool:
+    """Whether a command holds a secret."""
+    parts = shlex.split(command or "")
+    return masked(parts) != parts
+
+
+def masked(arguments: Sequence[str]) -> list[str]:
+    """Arguments as they may be shown and saved: keys, tokens and passwords are replaced by `***`."""
+    shown, secret = [], False
+    for argument in arguments:
+        if argument.startswith("-"):
+            flag, sign, _ = argument.partition("=")
+            secret = _SECRET.fullmatch(flag) is not None
+            shown.append(f"{flag}=***" if secret and sign else argument)
+        else:
+            shown.append("***" if secret else argument)
+    return shown
 
 
 def expanded(model: str) -> str:

@@ -60,6 +60,28 @@ class Faults:
 
     async def answer(self, request: web.Request, fault: str, body: dict[str, Any]) -> web.StreamResponse:
         """The answer as this fault makes it."""
+        if (refusal := await self._refusal(request, fault)) is not None:
+            return refusal
+        if fault == "truncated":
+            await _half(request, json.dumps(body).encode())
+        return web.json_response(spoiled(body, fault))
+
+    async def stream(self, request: web.Request, fault: str, events: Sequence[dict[str, Any]]) -> web.StreamResponse:
+        """The answer as server-sent events, as this fault makes them."""
+        if (refusal := await self._refusal(request, fault)) is not None:
+            return refusal
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        half = fault == "truncated"
+        for event in events[: len(events) // 2] if half else events:
+            await response.write(b"data: " + json.dumps(event if half else spoiled(event, fault)).encode() + b"\n\n")
+        if half:
+            _cut(request)
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async def _refusal(self, request: web.Request, fault: str) -> web.StreamResponse | None:
+        """What is said instead of an answer, if this fault leaves none."""
         self.done[fault or "none"] += 1
         match fault:
             case "reset":
@@ -70,9 +92,7 @@ class Faults:
                 return web.json_response({"error": "busy"}, status=503, headers={"Retry-After": "0.05"})
             case "hang":
                 await asyncio.sleep(self.hang)
-            case "truncated":
-                await _half(request, json.dumps(body).encode())
-        return web.json_response(spoiled(body, fault))
+        return None
 
 
 def spoiled(value: Any, fault: str) -> Any:

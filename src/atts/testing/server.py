@@ -6,7 +6,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -21,6 +21,7 @@ DIALECTS = {
 """Every protocol that a test server speaks."""
 
 _LARGEST_REQUEST = 256 << 20  # bytes
+Number = TypeVar("Number", int, float)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -54,9 +55,15 @@ class ModelServer:
         return application
 
     async def answered(
-        self, request: web.Request, compute: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+        self,
+        request: web.Request,
+        compute: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
+        events: Callable[[dict[str, Any]], list[dict[str, Any]]] | None = None,
     ) -> web.StreamResponse:
-        """Compute the answer to a model request, spoil it if its turn has come, and send it."""
+        """Compute the answer to a model request, spoil it if its turn has come, and send it.
+
+        `events` cuts an answer into pieces, for a request that asks for a stream.
+        """
         body = await read_object(request)
         self.requests += 1
         self.open += 1
@@ -65,10 +72,33 @@ class ModelServer:
                 return web.json_response({"error": "loading"}, status=503, headers={"Retry-After": "0.1"})
             fault = self.faults.draw()
             # What never arrives need not be computed.
-            answer = {} if fault in ("reset", "error", "busy", "hang") else await self._named(body, compute(body))
+            lost = fault in ("reset", "error", "busy", "hang")
+            if events is not None and body.get("stream"):
+                pieces = [] if lost else await self._pieces(body, compute, events)
+                return await self.faults.stream(request, fault, pieces)
+            answer = {} if lost else await self._named(body, compute(body))
             return await self.faults.answer(request, fault, answer)
         finally:
             self.open -= 1
+
+    async def _pieces(
+        self,
+        body: dict[str, Any],
+        compute: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
+        events: Callable[[dict[str, Any]], list[dict[str, Any]]],
+    ) -> list[dict[str, Any]]:
+        """The events of a stream; what is wrong with the request arrives inside it."""
+        try:
+            return events(await self._named(body, compute(body)))
+        except BadRequest as error:
+            return [{"error": {"message": str(error)}}]
+
+    async def require_known(self, ids: list[int]) -> None:
+        """Refuse ids that are not in the model's vocabulary, where the engine says how many are."""
+        size = (await self.engine.info()).details.get("vocabulary_size")
+        for token in (min(ids), max(ids)):
+            if token < 0 or (size is not None and token >= size):
+                raise BadRequest(f"token id {token} is not in the vocabulary, which has {size}")
 
     def abort(self, name: str) -> None:
         """End the request of that name, if it is open."""
@@ -110,6 +140,26 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadRequest("the body is not an object")
     return body
+
+
+def number(body: dict[str, Any], name: str, default: Number) -> Number:
+    """A number of the request, of the default's type."""
+    value = body.get(name)
+    if value is None:
+        return default
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not (whole or (isinstance(value, float) and isinstance(default, float))):
+        raise BadRequest(f"{name} must be {'an integer' if isinstance(default, int) else 'a number'}, not {value!r}")
+    return type(default)(value)
+
+
+def strings(body: dict[str, Any], name: str) -> list[str]:
+    """One or more strings of the request."""
+    value = body.get(name) or []
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(item, str) and item for item in listed):
+        raise BadRequest(f"{name} must be a string or a list of strings, not {value!r}")
+    return listed
 
 
 @web.middleware

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from atts.engines.base import Engine
 from atts.testing.faults import Faults
-from atts.testing.server import BadRequest, ModelServer, read_object
+from atts.testing.server import BadRequest, ModelServer, number, read_object, strings
 from atts.types import Finish, Generation, Message, Sampling
 
 END_ID = 0  # stands for the end of text, which engines do not number
@@ -37,7 +37,7 @@ class VllmServer(ModelServer):
 
     async def _complete(self, body: dict[str, Any]) -> dict[str, Any]:
         prompt = await self._prompt(body)
-        wanted = int(body.get("max_tokens", 16))
+        wanted = number(body, "max_tokens", 16)
         if wanted < 1 and not (body.get("echo") and wanted == 0):
             raise BadRequest("max_tokens must be at least 1")
         written = await self._write(prompt, max(1, wanted), body)
@@ -68,21 +68,21 @@ class VllmServer(ModelServer):
             prompt = await self.engine.tokenize(prompt)
         if not isinstance(prompt, list) or not prompt or not all(isinstance(token, int) for token in prompt):
             raise BadRequest("prompt must be a text or a list of token ids (this server answers one a request)")
+        await self.require_known(prompt)
         return prompt
 
     async def _write(self, prompt: list[int], wanted: int, body: dict[str, Any]) -> Generation:
         length = (await self.engine.info()).context_length
         if length is not None and len(prompt) + wanted > length:
             raise BadRequest(f"This model's maximum context length is {length} tokens, not {len(prompt) + wanted}")
-        stop = body.get("stop") or []
         return await self.engine.generate(
             prompt,
             max_tokens=wanted,
             sampling=Sampling(
-                float(body.get("temperature", 1.0)), float(body.get("top_p", 1.0)), max(0, int(body.get("top_k", 0)))
+                number(body, "temperature", 1.0), number(body, "top_p", 1.0), max(0, number(body, "top_k", 0))
             ),
-            stop=[stop] if isinstance(stop, str) else stop,
-            seed=body.get("seed"),
+            stop=strings(body, "stop"),
+            seed=None if body.get("seed") is None else number(body, "seed", 0),
         )
 
     async def _prompt_values(self, prompt: list[int]) -> list[dict[str, Any] | None]:
@@ -98,7 +98,7 @@ class VllmServer(ModelServer):
         values = [*known, *([-0.1] if written.finish is Finish.END else [])]
         numbered = body.get("return_tokens_as_token_ids")
         tokens = [f"token_id:{token}" if numbered else await self._text_of(token) for token in ids]
-        if top := int(body["logprobs"]):
+        if top := number(body, "logprobs", 0):
             pairs = await self.engine.next_token(prompt, top=top)
             first = {f"token_id:{token}" if numbered else str(token): value for token, value in pairs}
             return {"tokens": tokens, "token_logprobs": values, "top_logprobs": [first]}
@@ -113,11 +113,9 @@ class VllmServer(ModelServer):
         return await self.answered(request, self._converse)
 
     async def _converse(self, body: dict[str, Any]) -> dict[str, Any]:
-        messages = [Message(message["role"], message["content"]) for message in body.get("messages") or []]
-        if not messages:
-            raise BadRequest("messages are missing")
+        messages = _messages(body)
         prompt = await self._rendered(messages, bool(body.get("continue_final_message")))
-        written = await self._write(prompt, int(body.get("max_tokens") or 256), body)
+        written = await self._write(prompt, number(body, "max_tokens", 256), body)
         ending = _ending(written, body)
         message = {"role": "assistant", "content": ending.pop("text")}
         choice = {"index": 0, "message": message, **ending}
@@ -132,15 +130,15 @@ class VllmServer(ModelServer):
     async def _tokenize(self, request: web.Request) -> web.Response:
         body = await read_object(request)
         if "messages" in body:
-            messages = [Message(message["role"], message["content"]) for message in body["messages"]]
-            tokens = await self._rendered(messages, bool(body.get("continue_final_message")))
+            tokens = await self._rendered(_messages(body), bool(body.get("continue_final_message")))
         else:
             tokens = await self.engine.tokenize(str(body.get("prompt", "")))
         length = (await self.engine.info()).context_length
         return web.json_response({"count": len(tokens), "max_model_len": length, "tokens": tokens})
 
     async def _detokenize(self, request: web.Request) -> web.Response:
-        return web.json_response({"prompt": await self.engine.detokenize((await read_object(request))["tokens"])})
+        tokens = await self._prompt({"prompt": (await read_object(request)).get("tokens")})
+        return web.json_response({"prompt": await self.engine.detokenize(tokens)})
 
     async def _version(self, request: web.Request) -> web.Response:
         return web.json_response({"version": "0.32.0"})
@@ -151,12 +149,21 @@ class VllmServer(ModelServer):
         return web.json_response({"object": "list", "data": [entry]})
 
 
+def _messages(body: dict[str, Any]) -> list[Message]:
+    try:
+        messages = [Message(message["role"], str(message["content"])) for message in body["messages"]]
+    except (KeyError, TypeError) as error:
+        raise BadRequest("messages must be a list of objects with role and content") from error
+    if not messages:
+        raise BadRequest("messages are missing")
+    return messages
+
+
 def _ending(written: Generation, body: dict[str, Any]) -> dict[str, Any]:
     """Text and reason. The server cuts the text at the stop string, even inside its last token."""
     text, matched = written.text, None
     if written.finish is Finish.STOP:
-        stop = body.get("stop") or []
-        matched = next(string for string in ([stop] if isinstance(stop, str) else stop) if string in text)
+        matched = next(string for string in strings(body, "stop") if string in text)
         end = text.find(matched) + (len(matched) if body.get("include_stop_str_in_output") else 0)
         text = text[:end]
     reason = "length" if written.finish is Finish.LENGTH else "stop"

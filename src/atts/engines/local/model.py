@@ -50,6 +50,12 @@ class LocalModel:
         length: int = self._model.config.get_text_config().max_position_embeddings
         return length
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many ids the model knows."""
+        size: int = self._model.get_input_embeddings().num_embeddings
+        return size
+
     def info(self) -> dict[str, Any]:
         """Name, vocabulary fingerprint, context length and how it is run."""
         return {
@@ -57,6 +63,7 @@ class LocalModel:
             "vocabulary": self._tokenizer.vocabulary(),
             "context_length": self.context_length,
             "details": {
+                "vocabulary_size": self.vocabulary_size,
                 "parameters": sum(p.numel() for p in self._model.parameters()),
                 "dtype": str(self._model.dtype).removeprefix("torch."),
                 "device": self._device,
@@ -80,6 +87,7 @@ class LocalModel:
         self, request: str, prefix: list[int], max_tokens: int, stop: list[str], sampling: dict[str, Any]
     ) -> None:
         """Queue a generation; `collect` returns it when it is finished. `sampling` holds the sampler's settings."""
+        self._require_known(prefix)
         stop_ids = [token for text in stop for token in self._tokens_with(text)]
         self._manager.add_request(
             prefix,
@@ -144,12 +152,19 @@ class LocalModel:
         """Logits of the last `keep` positions of the ids, [keep, vocabulary], and the number of cached tokens."""
         if len(ids) > self.context_length:
             raise ValueError(f"{len(ids)} tokens exceed the context length of {self.context_length}")
+        self._require_known(ids)
         cache, cached = self._prefixes.take(ids, at_most=len(ids) - keep)
         cache = DynamicCache() if cache is None else cache
         new = torch.tensor([ids[cached:]], device=self._device)
         output = self._scorer(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=keep)
         self._prefixes.put(ids, sure, cache)
         return output.logits[0], cached
+
+    def _require_known(self, ids: list[int]) -> None:
+        """Refuse ids beyond the vocabulary: one of them would end the manager, or the whole device's context."""
+        for wrong in (min(ids, default=0), max(ids, default=0)):
+            if not 0 <= wrong < self.vocabulary_size:
+                raise ValueError(f"token id {wrong} is not in the vocabulary, which has {self.vocabulary_size}")
 
     def _tokens_with(self, stop: str) -> list[int]:
         """Every token whose own text holds the stop string: drawing one ends the request at once."""

@@ -57,6 +57,7 @@ class Worker:
             handle(request)
         except Exception as error:  # whatever a model raises is the answer to this request, not the worker's end
             traceback.print_exc()
+            self._generating.pop(request["id"], None)
             self._send({"id": request["id"], "error": f"{type(error).__name__}: {error}"})
 
     def _answer_at_once(self, request: dict[str, Any]) -> None:
