@@ -182,3 +182,10 @@ def test_quartiles_of_small_scores_have_digits(tmp_path: Path) -> None:
 def test_a_file_to_write_has_to_be_named(arguments: list[str]) -> None:
     with pytest.raises(InputError, match=r"ending in \.json"):
         invoke("calibrate", *SMALL, *arguments)
+
+
+@pytest.mark.parametrize("strategy", ["specreason", "atts-self", "lockstep"])
+def test_scores_for_a_method_with_options_of_its_own(tmp_path: Path, strategy: str) -> None:
+    asked = invoke("calibrate", *SMALL, "--set", f"strategy={strategy}", "--out", tmp_path / "c.json", "--quiet")
+    assert asked.exit_code == 0
+    assert read_calibration(tmp_path / "c.json").scores

@@ -17,7 +17,7 @@ from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.engines.server import ServerEngine
 from atts.engines.sglang import SglangEngine
 from atts.engines.vllm import VllmEngine
-from atts.errors import EngineError, InputError, RunError, ScoreError
+from atts.errors import EngineError, InputError, NoRoomError, RunError, ScoreError
 from atts.testing import FAULTS, Faults, ModelServer, serve
 from atts.testing.sglang import SglangServer
 from atts.types import EngineInfo, Finish, GrowingIds, Message, Sampling
@@ -98,9 +98,16 @@ async def test_a_full_context_is_an_error_and_no_request(pair: Pair) -> None:
     engine, _, server = pair
     written = await engine.generate([65] * 195, max_tokens=50, sampling=Sampling(0))
     assert len(written.ids) == 5 - engine.spare
+    await engine.score([65] * 195, written.ids)  # what could be written can be read
     asked = server.requests
-    with pytest.raises(EngineError, match="leave no room"):
-        await engine.generate([65] * 200, max_tokens=50, sampling=Sampling(0))
+    full = [65] * 200
+    for request in (
+        engine.generate(full, max_tokens=50, sampling=Sampling(0)),
+        engine.score(full, [65]),
+        engine.next_token(full, top=3),
+    ):
+        with pytest.raises(NoRoomError, match="leave no room"):
+            await request
     assert server.requests == asked
 
 

@@ -158,6 +158,8 @@ async def test_what_cannot_be_done_is_an_error_of_that_request(target: LocalEngi
         await target.generate([5] * length, max_tokens=1, sampling=GREEDY)
     with pytest.raises(NoRoomError, match="do not fit into the context"):
         await target.score([5] * length, [5])
+    with pytest.raises(NoRoomError, match="do not fit into the context"):
+        await target.next_token([5] * (length + 1), top=1)
     short = await target.generate([5] * (length - 3), max_tokens=50, sampling=GREEDY)
     assert len(short.ids) <= 3
 

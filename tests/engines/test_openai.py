@@ -10,7 +10,7 @@ from aiohttp import web
 from atts.engines.base import EngineOptions
 from atts.engines.openai import OpenAIEngine
 from atts.engines.scripted import ScriptedEngine
-from atts.errors import EngineError
+from atts.errors import EngineError, NoRoomError
 from atts.testing import serve
 from atts.types import Finish, Message, Sampling
 
@@ -127,3 +127,13 @@ async def test_an_answer_that_hides_its_reasoning_is_refused(plain: Any) -> None
     with pytest.raises(EngineError, match="keeps reasoning apart"):
         await engine.generate(await engine.render(CHAT), max_tokens=3, sampling=GREEDY)
     await engine.close()
+
+
+async def test_a_text_that_fills_the_context_is_told_from_other_refusals(plain: Any) -> None:
+    for said, full in (("This model's maximum context length is 900 tokens", True), ("bad request", False)):
+        plain["by"] = lambda body, said=said: web.json_response({"error": {"message": said}}, status=400)
+        engine = OpenAIEngine(plain["url"])
+        with pytest.raises(EngineError, match="400") as caught:
+            await engine.generate(await engine.render(CHAT), max_tokens=3, sampling=GREEDY)
+        assert isinstance(caught.value, NoRoomError) is full
+        await engine.close()

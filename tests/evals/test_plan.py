@@ -165,7 +165,8 @@ def test_atts_self_draws_again_what_it_rejects(tmp_path: Path) -> None:
         assert turn["scores"]["perplexity"] == pytest.approx(shape.perplexity)
         lengths = [piece["usage"]["completion"] for piece in turn["dropped"]]
         assert set(lengths) <= {shape.draft}
-        assert (1 <= len(lengths) <= 3) if turn["decision"]["rejected"] else not lengths
+        again = len(lengths) + turn["replaced"]
+        assert (1 <= again <= 3) if turn["decision"]["rejected"] else not again
     assert sum(turn["decision"]["rejected"] for turn in turns) / len(turns) == pytest.approx(0.3, abs=0.03)
 
 

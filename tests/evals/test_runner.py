@@ -14,7 +14,7 @@ from atts.errors import EngineError, InputError, NoRoomError
 from atts.evals.runner import Run, default_path
 from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, TurnEnded, Warned
 from atts.live import Progress
-from atts.types import Role, Scoring, TokenIds
+from atts.types import Generation, Role, Scoring, TokenIds
 
 
 def scripted(**options: Any) -> RunConfig:
@@ -133,6 +133,17 @@ async def test_killed_before_the_summary_the_run_is_complete_all_the_same(tmp_pa
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
 
 
+async def test_a_line_about_another_run_changes_nothing(tmp_path: Path) -> None:
+    whole = await run(scripted(), tmp_path)
+    journal = tmp_path / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    foreign = lines[0].replace(b'"problem":"' + json.loads(lines[0])["problem"].encode(), b'"problem":"nobody')
+    journal.write_bytes(b"".join([foreign, *lines]))
+    (tmp_path / "summary.json").unlink()
+    summary = await run(scripted(), tmp_path)
+    assert (summary["status"], summary["tokens"]) == ("complete", whole["tokens"])
+
+
 async def test_another_set_of_problems_under_the_same_name_is_refused(tmp_path: Path) -> None:
     rows = [{"id": name, "question": f"{name}?", "answer": "42"} for name in "abc"]
     table, out = tmp_path / "p.jsonl", tmp_path / "run"
@@ -168,18 +179,24 @@ async def test_another_prompt_under_the_same_name_is_refused(tmp_path: Path) -> 
 async def test_a_chain_that_fills_the_context_has_no_answer_and_is_no_failure(tmp_path: Path) -> None:
     class Narrow(ScriptedEngine):
         async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
-            said = bytes(prefix).rpartition(b"<assistant>")[2]
-            if len(said) + len(continuation) > self.room:
-                raise NoRoomError("full")
+            self._require(prefix, len(continuation))
             return await super().score(prefix, continuation)
+
+        async def generate(self, prefix: TokenIds, **others: Any) -> Generation:
+            self._require(prefix, 1)
+            return await super().generate(prefix, **others)
+
+        def _require(self, prefix: TokenIds, more: int) -> None:
+            if len(bytes(prefix).rpartition(b"<assistant>")[2]) + more > self.room:
+                raise NoRoomError("full")
 
         room = 0
 
-    for room, status, reason in ((40, "complete", "context"), (1, "failed", "full")):
+    for room, status, reason in ((40, "complete", "context"), (0, "failed", "full")):
         made = await prepared(scripted(on_reject="continue"), tmp_path / reason)
         engine = Narrow(Script(write=steps(6)))
         engine.room = room
-        made._engines[Role.TARGET] = engine
+        made._engines = dict.fromkeys(Role, engine)
         summary = await made.execute()
         chains = _lines(tmp_path / reason, "chain")
         assert summary["status"] == status and {chain["reason"] for chain in chains} == {reason}

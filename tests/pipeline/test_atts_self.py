@@ -39,11 +39,20 @@ async def test_a_rejected_chunk_is_drawn_again_and_the_least_strange_draw_stands
     for turn in rejected:
         assert len(turn.kept) == 1
         strangeness = [-sum(p.log_probabilities or ()) / len(p.ids) for p in turn.written]
-        kept = turn.kept[0]
-        assert -sum(kept.log_probabilities or ()) / len(kept.ids) == min(strangeness)
+        # A draw that was accepted stands; where none was, the least strange of all.
+        assert turn.replaced or (len(turn.written) == 4 and strangeness[0] == min(strangeness))
     assert made.target.requests == 0
     assert {piece.author for turn in made.turns for piece in turn.written} == {Role.DRAFT}
     assert made.at_rest()
+
+
+async def test_a_coin_takes_the_draw_that_it_accepts() -> None:
+    """Whatever the scores say: the control of atts-self is blind too."""
+    made = Bench(strategy="atts-self", calibrator="coin", rate=0.5)
+    await made.pool.run(jobs(8, 6))
+    accepted = [t for t in made.turns if t.decision and t.decision.rejected and len(t.written) < 4]
+    assert accepted
+    assert all(turn.replaced and turn.kept == (turn.takeover,) for turn in accepted)
 
 
 async def test_redraws_are_as_hot_as_asked_for() -> None:

@@ -5,13 +5,14 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from atts.engines.scripted import Script, ScriptedEngine, steps
-from atts.errors import EngineError, ScoreError
+from atts.errors import EngineError, NoRoomError, ScoreError
 from atts.pipeline.settings import ChainSettings, SlotSettings
-from atts.types import Finish, Role, Status
+from atts.types import Finish, Generation, Role, Scoring, Status, TokenIds
 
 from .conftest import Bench, jobs
 
@@ -186,3 +187,47 @@ def test_two_thousand_chains_leave_memory_flat() -> None:
     chains, held, mebibytes = map(int, done.stdout.split())
     assert (chains, held) == (2000, 0)
     assert mebibytes < 300
+
+
+class Narrow(ScriptedEngine):
+    """Holds so many tokens behind the prompt."""
+
+    room = 60
+
+    async def generate(self, prefix: TokenIds, **others: Any) -> Generation:
+        self._require(prefix, 1)
+        return await super().generate(prefix, **others)
+
+    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+        self._require(prefix, len(continuation))
+        return await super().score(prefix, continuation)
+
+    def _require(self, prefix: TokenIds, more: int) -> None:
+        if len(bytes(prefix).rpartition(b"<assistant>")[2]) + more > self.room:
+            raise NoRoomError("full")
+
+
+@pytest.mark.parametrize("on_reject", ["continue", "replace"])
+async def test_a_full_context_loses_no_decision(on_reject: Any) -> None:
+    """The chain ends there, with the turn that filled it: whatever was decided counts towards the rate."""
+    benches = [await filled(on_reject, room) for room in range(50, 66, 3)]
+    turns = [turn for bench in benches for turn in bench.turns]
+    refused = [turn for turn in turns if turn.decision and turn.decision.rejected and not turn.takeover]
+    assert bool(refused) is (on_reject == "continue")  # a chunk that could be read leaves room for another in its place
+
+
+async def filled(on_reject: Any, room: int) -> Bench:
+    target = Narrow(Script(write=steps(9)))
+    target.room = room
+    settings = ChainSettings(stop=("\n\n",), on_reject=on_reject)
+    bench = Bench(ScriptedEngine(Script(write=steps(9))), target, settings=settings, rate=0.5)
+    await bench.pool.run(jobs(8, 4))
+    assert {(c.status, c.reason) for c in bench.chains} == {(Status.DONE, "context")}
+    decided = [turn.decision for turn in bench.turns if turn.decision is not None]
+    assert len(decided) == bench.calibrator.certificate()["all"]["n"] > 0
+    assert sum(d.rejected for d in decided) == bench.calibrator.certificate()["all"]["taken_over"]
+    for chain in bench.chains:
+        own = [turn for turn in bench.turns if (turn.problem, turn.sample) == (chain.problem, chain.sample)]
+        assert chain.text == "".join(piece.text for turn in own for piece in turn.kept)
+    assert bench.at_rest()
+    return bench

@@ -101,12 +101,15 @@ def record(config: RunConfig, out: Path, *, quiet: bool) -> Calibration:
 def _for_calibration(config: RunConfig) -> RunConfig:
     """The same run on the calibration split, decided by a coin."""
     from atts.evals.datasets import describe
+    from atts.pipeline.strategies import strategy_class
+    from atts.pipeline.strategies.atts import Atts
 
     split = config.split
     if split is None and "calibration" in describe(config.problems).splits:
         split = "calibration"
     changes = {"strategy": "atts", "calibrator": "coin", "calibration": None, "scope": "run", "hard_budget": False}
-    return config.model_copy(update={**changes, "split": split})
+    turns = Atts.turns if config.turns == strategy_class(config.strategy).turns else config.turns
+    return config.model_copy(update={**changes, "split": split, "options": {}, "turns": turns})
 
 
 def _record(config: RunConfig, path: Path, *, quiet: bool) -> Calibration:

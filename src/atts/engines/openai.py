@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from atts.engines.base import Engine, EngineOptions
+from atts.engines.http import HttpError
 from atts.engines.replicas import open_replicas
 from atts.engines.server import finite, reading
 from atts.engines.tokenizer import TokenizerThread
 from atts.engines.vllm import VllmEngine, sampling_parameters, usage_of
-from atts.errors import EngineError, ScoreError
+from atts.errors import EngineError, NoRoomError, ScoreError
 from atts.types import EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
 _CHAT_ENDS = b"\x00"  # between the messages and what the assistant has said so far
@@ -65,6 +66,7 @@ class OpenAIEngine(VllmEngine):
         """Write after the prefix; see `Engine.generate`."""
         body = sampling_parameters(sampling, seed) | {"max_tokens": max_tokens, "stop": list(stop)}
         if self._tokenizer is not None:
+            body["max_tokens"] = await self._room(len(prefix), max_tokens)
             choice, usage = await self._complete((prefix, ()), body, lambda choice, usage: (choice, usage), _writing)
             text = _text(choice.get("text"), self.url)
         else:
@@ -79,6 +81,7 @@ class OpenAIEngine(VllmEngine):
             raise EngineError(f"{self.url}: text alone cannot be scored; {_ADVICE}")
         if not continuation or not prefix:
             raise ScoreError("a score needs a continuation of at least one token, and a token before it")
+        await self._room(len(prefix) + len(continuation) - 1, 1)
         if self._score_body is None:
             self._score_body = await self._find_score(prefix, continuation)
         start = len(prefix)
@@ -139,7 +142,12 @@ class OpenAIEngine(VllmEngine):
                 raise EngineError(f"{self.url}: not an answer of chat completions", retryable=True) from error
 
         whole = {"model": self._model, "messages": messages, **body}
-        return await self.http.ask("v1/chat/completions", whole, read, _writing)
+        try:
+            return await self.http.ask("v1/chat/completions", whole, read, _writing)
+        except HttpError as error:
+            if error.status == 400 and "context length" in error.body.lower():  # only the server can count the tokens
+                raise NoRoomError(str(error)) from error
+            raise
 
     async def _ask_info(self) -> EngineInfo:
         served = await self._served()

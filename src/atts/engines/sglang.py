@@ -83,6 +83,7 @@ class SglangEngine(ServerEngine):
 
     async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
+        await self._room(len(prefix), 1)
         body = {"sampling_params": {"max_new_tokens": 1, "temperature": 0}, "top_logprobs_num": top}
 
         def read(answer: dict[str, Any]) -> list[tuple[int, float]]:

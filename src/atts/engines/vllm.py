@@ -37,6 +37,7 @@ class VllmEngine(ServerEngine):
     """
 
     scheme = "vllm"
+    spare = 1  # a score draws one token, for which there has to be room behind a chunk
 
     def __init__(self, url: str, options: EngineOptions | None = None) -> None:
         address, _, self.model = url.partition("#")
@@ -93,7 +94,7 @@ class VllmEngine(ServerEngine):
         """Log-probabilities of the continuation; see `Engine.score`."""
         if not continuation or not prefix:
             raise ScoreError("a score needs a continuation of at least one token, and a token before it")
-        await self._room(len(prefix) + len(continuation), 1)
+        await self._room(len(prefix) + len(continuation) - 1, 1)
         # One token is drawn too, from the same prefill; without one the server refuses.
         body = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
         return await self._complete(
@@ -105,6 +106,7 @@ class VllmEngine(ServerEngine):
 
     async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
+        await self._room(len(prefix), 1)
         body = {"max_tokens": 1, "temperature": 0, "logprobs": top, "return_tokens_as_token_ids": True}
 
         def read(choice: dict[str, Any], usage: Usage) -> list[tuple[int, float]]:

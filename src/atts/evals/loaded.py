@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -111,7 +110,8 @@ def load_run(path: str | Path) -> LoadedRun:
     """
     folder = RunFolder.open(Path(path))
     problems = tuple(folder.problems())
-    journal = _of_these(folder.journal(), folder.config, problems)
+    journal = folder.journal()
+    journal.only(problems, folder.config.samples)
     verdicts, votes = graded(folder.config, problems, journal.chains.values())
     return LoadedRun(
         path=folder.path,
@@ -127,19 +127,6 @@ def load_run(path: str | Path) -> LoadedRun:
         sessions=tuple(folder.sessions()),
         unused=journal.unused,
     )
-
-
-def _of_these(journal: Journal, config: RunConfig, problems: tuple[Problem, ...]) -> Journal:
-    """The journal without lines about chains that the run does not have (a line damaged into another valid one)."""
-    known = {problem.id for problem in problems}
-
-    def wanted(key: Key) -> bool:
-        return key[0] in known and 0 <= key[1] < config.samples
-
-    journal.turns = {key: turns for key, turns in journal.turns.items() if wanted(key)}
-    journal.chains = {key: chain for key, chain in journal.chains.items() if wanted(key)}
-    journal.unused = Counter({key: count for key, count in journal.unused.items() if wanted(key)})
-    return journal
 
 
 def graded(

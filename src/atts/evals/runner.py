@@ -185,6 +185,7 @@ class Run:
 
     def _resume(self, journal: Journal) -> int:
         """Take up what the journal holds: tallies, calibrator, alarm. Returns how many chains are still wanted."""
+        journal.only(self.problems, self.config.samples)
         decisions: list[Decision] = []
         for turns in journal.turns.values():
             for turn in turns:

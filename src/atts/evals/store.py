@@ -20,7 +20,7 @@ import queue
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,7 +63,17 @@ class Journal:
     chains: dict[Key, Chain] = field(default_factory=dict)
     damaged: list[int] = field(default_factory=list)
     unused: Counter[Key] = field(default_factory=Counter)
-    whole_bytes: int = 0
+
+    def only(self, problems: Iterable[Problem], samples: int) -> None:
+        """Forget lines about chains that the run does not have (a line damaged into another valid one)."""
+        known = {problem.id for problem in problems}
+
+        def wanted(key: Key) -> bool:
+            return key[0] in known and 0 <= key[1] < samples
+
+        self.turns = {key: turns for key, turns in self.turns.items() if wanted(key)}
+        self.chains = {key: chain for key, chain in self.chains.items() if wanted(key)}
+        self.unused = Counter({key: count for key, count in self.unused.items() if wanted(key)})
 
     @property
     def last_time(self) -> float:

@@ -12,6 +12,9 @@ from atts.types import Finish, Message, Piece, Turn
 AnswerRule = Callable[[str], str | None]
 """The finished answer in a text, or None. Cheap, and never a call to a model: it runs once a turn."""
 
+FULL = "context"
+"""Why a chain is over that fills the context of a model."""
+
 _MORE = "0"  # goes on with any word or number
 
 AnswerRules = Callable[[bool], AnswerRule]

@@ -10,7 +10,7 @@ from itertools import groupby
 from atts.engines.base import Engine
 from atts.errors import EngineError, InputError, NoRoomError
 from atts.events import ChainStarted, Sink, TurnEnded
-from atts.pipeline.chain import AnswerRules, ChainState
+from atts.pipeline.chain import FULL, AnswerRules, ChainState
 from atts.pipeline.context import Context, Prompt, render_prompt, share_vocabulary
 from atts.pipeline.group import Group
 from atts.pipeline.stages import Stages
@@ -138,7 +138,7 @@ class Pool:
         except NoRoomError as error:
             # As one that has used up its turns; but a prompt that does not fit says that the settings are wrong.
             full = chain is not None and chain.turn > 0
-            self._end(job, chain, Status.DONE if full else Status.ERROR, "context" if full else str(error))
+            self._end(job, chain, Status.DONE if full else Status.ERROR, FULL if full else str(error))
         except EngineError as error:
             self._end(job, chain, Status.ERROR, str(error))
         finally:

@@ -129,6 +129,7 @@ class LocalEngine:
 
     async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
+        await self._require_room(len(prefix))
         pairs = await self._call("next_token", prefix=list(prefix), top=top)
         return [(token, value) for token, value in pairs]
 

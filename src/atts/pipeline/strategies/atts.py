@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from atts.pipeline.chain import ChainState
+from atts.errors import NoRoomError
+from atts.pipeline.chain import FULL, ChainState
 from atts.pipeline.stages import Scored, Stages
 from atts.pipeline.strategies.base import Strategy, options
 from atts.types import Decision, Piece, Role, Turn
@@ -27,14 +28,21 @@ class Atts(Strategy):
         if not draft.ids or (chain.finishes(draft) and not replace):
             await chain.append(draft)
             return Turn(problem, sample, number, draft)
-        scored = await stages.score(chain, draft)
+        try:
+            scored = await stages.score(chain, draft)
+        except NoRoomError:  # the target can read no further: what the draft wrote is the last of the chain
+            await chain.append(draft)
+            return Turn(problem, sample, number, draft, ended=FULL)
         decision = await self.decide(chain, stages, draft, scored)
-        takeover = None
+        takeover, ended = None, ""
         if not (decision.rejected and replace):
             await chain.append(draft)
         if decision.rejected:
-            takeover = await stages.takeover(chain)
-            await chain.append(takeover)
+            try:
+                takeover = await stages.takeover(chain)
+                await chain.append(takeover)
+            except NoRoomError:  # the decision stands, or the rate would not be the one that was realised
+                ended = FULL
         return Turn(
             problem,
             sample,
@@ -46,6 +54,7 @@ class Atts(Strategy):
             decision,
             takeover,
             replaced=decision.rejected and replace,
+            ended=ended,
         )
 
     async def decide(self, chain: ChainState, stages: Stages, draft: Piece, scored: Scored) -> Decision:

@@ -60,16 +60,17 @@ class AttsSelf(Strategy):
 
     async def _redraw(self, chain: ChainState, stages: Stages, turn: Turn, draft: Piece) -> Turn:
         name = stages.settings.score
-        draws, strangeness = [draft], [turn.scores.get(name, math.inf)]
+        draws, best, least = [draft], draft, turn.scores.get(name, math.inf)
         for number in range(self.redraws):
             purpose = f"redraw {number}"
             piece = await stages.write(chain, Role.DRAFT, temperature=self.temperature, purpose=purpose)
-            scores = (await _read(chain, stages, piece)).scores if piece.ids else {}
             draws.append(piece)
-            strangeness.append(scores.get(name, math.inf))
-            if scores and stages.accepts(chain, piece, scores, purpose):
+            scores = (await _read(chain, stages, piece)).scores if piece.ids else {}
+            accepted = bool(piece.ids) and stages.accepts(chain, piece, scores, purpose)
+            if accepted or scores.get(name, math.inf) < least:
+                best, least = piece, scores.get(name, math.inf)
+            if accepted:
                 break
-        best = draws[min(range(len(draws)), key=strangeness.__getitem__)]
         await chain.append(best)
         others = tuple(piece for piece in draws[1:] if piece is not best)
         if best is draft:

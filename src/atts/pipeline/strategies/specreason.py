@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from atts.pipeline.chain import ChainState
+from atts.errors import NoRoomError
+from atts.pipeline.chain import FULL, ChainState
 from atts.pipeline.settings import STEP_END
 from atts.pipeline.stages import Stages
 from atts.pipeline.strategies.base import BY_PARAGRAPH, Strategy, options
@@ -63,7 +64,10 @@ class SpecReason(Strategy):
         draft = await self._step(chain, stages, Role.DRAFT)
         if not draft.ids:  # nothing to grade: the draft has ended its text
             return await self._stand(chain, draft, Turn(problem, sample, chain.turn, draft))
-        asked = await stages.ask(chain, self._chat(chain, draft), _TOP)
+        try:
+            asked = await stages.ask(chain, self._chat(chain, draft), _TOP)
+        except NoRoomError:  # the target can read no further: the step is the last of the chain
+            return await self._stand(chain, draft, Turn(problem, sample, chain.turn, draft, ended=FULL))
         score = self._grade(asked.likeliest)
         accepted = score is not None and score >= self.score_threshold
         turn = Turn(
@@ -86,7 +90,7 @@ class SpecReason(Strategy):
     async def _stand(self, chain: ChainState, step: Piece, turn: Turn) -> Turn:
         before = chain.last
         await chain.append(step)
-        return replace(turn, ended=self._over(chain, before, step))
+        return replace(turn, ended=turn.ended or self._over(chain, before, step))
 
     def _over(self, chain: ChainState, before: str, step: Piece) -> str:
         if chain.tokens >= self.token_budget:
