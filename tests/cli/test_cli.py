@@ -28,7 +28,7 @@ SCRIPTED = ["--draft", "scripted:5", "--target", "scripted:5", "--limit", "3", "
 
 def run_atts(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "atts", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "atts", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -114,7 +114,7 @@ def test_interrupted_in_a_folder_with_square_brackets(tmp_path: Path) -> None:
         journal = tmp_path / "r[/b]" / "journal.jsonl"
         asyncio.run(until(lambda: journal.exists() and journal.stat().st_size > 0))
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 1, err
     assert "the same command goes on (r[/b])" in err and "r[/b]" in out and "Traceback" not in err
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.serving.conftest import free_port
+from tests.serving.conftest import free_ports
 
 SCRIPTED = 'draft = "scripted:1"\ntarget = "scripted:1"\nlimit = 3\nsamples = 2\nturns = 4\ndraft_tokens = 12\n'
 
@@ -73,9 +73,10 @@ def test_another_run_in_the_folder_is_refused_before_anything_starts(tmp_path: P
 def test_brings_its_own_servers_and_leaves_none(tmp_path: Path) -> None:
     """Test servers speak a real dialect; only the command differs from a real server's."""
     server = f"{sys.executable} -m atts.testing sglang scripted:3 --port {{port}}"
+    draft, target = free_ports(2)
     (tmp_path / "suite.toml").write_text(
         f'limit = 2\nsamples = 2\nturns = 3\n[servers]\ncommand = "{server}"\n'
-        f'draft_model = "o/a"\ntarget_model = "o/b"\ndraft_port = {free_port()}\ntarget_port = {free_port()}\n'
+        f'draft_model = "o/a"\ntarget_model = "o/b"\ndraft_port = {draft}\ntarget_port = {target}\n'
         '[[run]]\nname = "a"\n'
     )
     done = suite(tmp_path, "--json")

@@ -21,7 +21,7 @@ PATH = "chat/completions"
 
 
 def client(server: Any, **changes: Any) -> Http:
-    return Http(server.url, **({"first_wait": 0.01, "timeout": 5.0} | changes))
+    return Http(server.url, **({"first_wait": 0.01, "timeout": 60.0} | changes))
 
 
 async def test_the_key_goes_into_the_header_and_into_no_message(openai_server: Any) -> None:

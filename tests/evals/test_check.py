@@ -31,7 +31,7 @@ from atts.testing.vllm import VllmServer
 from atts.types import EngineInfo, Role
 
 CONFIG = resolve(options={"draft": "scripted:", "target": "scripted:"})
-QUICK = EngineOptions(timeout=30, patience=0.2)
+QUICK = EngineOptions(timeout=300, patience=0.2)
 
 
 async def found(dialect: str, engine: ScriptedEngine, faults: Faults | None = None) -> Report:

@@ -93,7 +93,7 @@ async def process(port: int = 0) -> AsyncIterator[tuple[asyncio.subprocess.Proce
 
 async def test_a_server_that_is_killed_and_restarted_only_delays_a_run(tmp_path: Path) -> None:
     async with process() as (target, url):
-        wanted = config("scripted:6,0.02", f"sglang:{url}", limit=10, samples=4, patience=60.0)
+        wanted = config("scripted:6,0.02", f"sglang:{url}", limit=10, samples=4, patience=300.0)
         task = asyncio.create_task(run(wanted, tmp_path))
         await until(lambda: written(tmp_path / "journal.jsonl"))
         target.send_signal(signal.SIGKILL)
@@ -101,7 +101,7 @@ async def test_a_server_that_is_killed_and_restarted_only_delays_a_run(tmp_path:
     await asyncio.sleep(0.5)
     assert not task.done()
     async with process(int(url.rpartition(":")[2])):
-        summary = await asyncio.wait_for(task, 60)
+        summary = await asyncio.wait_for(task, 300)
     assert summary["status"] == "complete" and summary["chains"]["done"] == 40
 
 
@@ -112,9 +112,9 @@ async def test_a_server_that_never_comes_back_ends_the_run_with_everything_saved
         await until(lambda: written(tmp_path / "journal.jsonl"))
         target.kill()
         with pytest.raises(RunError, match=r"did not come back within 0\.5 s"):
-            await asyncio.wait_for(task, 60)
+            await asyncio.wait_for(task, 300)
     saved = await asyncio.to_thread((tmp_path / "summary.json").read_text)
     assert '"status": "partial"' in saved
     async with process(int(url.rpartition(":")[2])):
-        summary = await asyncio.wait_for(run(wanted, tmp_path), 60)
+        summary = await asyncio.wait_for(run(wanted, tmp_path), 300)
     assert summary["status"] == "complete" and summary["chains"]["done"] == 40

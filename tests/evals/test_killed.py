@@ -65,14 +65,14 @@ def test_killed_twenty_times_nothing_is_lost_and_nothing_done_twice(tmp_path: Pa
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    for presses in (1, 2):
-        folder = tmp_path / str(presses)
+    for presses, apart in ((1, 0.0), (2, 0.005), (2, 0.05), (2, 0.1)):
+        folder = tmp_path / f"{presses}-{apart}"
         process = start(folder)
         while not chain_lines(folder):
             time.sleep(0.01)
         for _ in range(presses):
             process.send_signal(signal.SIGINT)
-            time.sleep(0.005)
+            time.sleep(apart)
         summary = json.loads(process.communicate(timeout=300)[0])
         assert process.returncode == 1
         assert summary["status"] == "partial"

@@ -226,7 +226,7 @@ DEVIATIONS = {
 
 @pytest.fixture(scope="module")
 def grader() -> Iterator[Math]:
-    made = Math(workers=1)
+    made = Math(workers=1, seconds=30)
     yield made
     made.close()
 

@@ -142,8 +142,8 @@ def test_a_full_disk_is_an_error_not_a_silence(folder: RunFolder) -> None:
 
     real, writer._file = writer._file, Full()  # type: ignore[assignment]
     writer.turn(a_turn())
-    written.wait(5)
-    writer._thread.join(5)
+    written.wait(60)
+    writer._thread.join(60)
     with pytest.raises(RunError, match="No space left"):
         writer.turn(a_turn(1))
     writer._file = real

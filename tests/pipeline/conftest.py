@@ -70,7 +70,8 @@ class Bench:
         """Return as soon as something happens with which the condition holds, however slow the machine is."""
         happened = asyncio.Event()
         self._awaited = condition, happened
-        await happened.wait()
+        async with asyncio.timeout(120):
+            await happened.wait()
 
     def at_rest(self) -> bool:
         """No slot held, nobody waiting, no request open, and every stage that was queued has ended."""

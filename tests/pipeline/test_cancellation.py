@@ -115,7 +115,9 @@ async def live(made: Bench, story: list[tuple[str, int]], done: dict[tuple[str, 
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     story=st.lists(happening, max_size=8),
     seed=st.integers(0, 2**16),

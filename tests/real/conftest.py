@@ -19,7 +19,7 @@ from atts.errors import AttsError
 from atts.serving.launcher import Launcher
 from atts.serving.settings import validated
 from atts.types import Role
-from tests.serving.conftest import free_port
+from tests.serving.conftest import free_ports
 
 CONTEXT = 1024
 # For the community build on processors; a build for GPUs does not mind.
@@ -62,8 +62,7 @@ def vllm_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Role, s
             "python": python,
             "draft_model": str(bundled.DRAFT),
             "target_model": str(bundled.TARGET),
-            "draft_port": free_port(),
-            "target_port": free_port(),
+            **dict(zip(("draft_port", "target_port"), free_ports(2), strict=True)),
             "arguments": ["--dtype", "float32", "--max-model-len", str(CONTEXT), "--enforce-eager"],
             "wait": 600,
         }

@@ -93,6 +93,6 @@ def browser() -> Iterator[Browser]:
         message = "needs a browser: apt-get install chromium; pip install 'atts-llm[browser]'"
         pytest.fail(message) if os.environ.get("ATTS_BROWSER") == "required" else pytest.skip(message)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=found, args=_FLAGS, timeout=180_000)
         yield browser
         browser.close()

@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,13 @@ from atts.serving.state import StateFolder
 FAKE = Path(__file__).with_name("fake_server.py")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """So many ports, each another one: all are held until the last is known."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -57,7 +60,8 @@ class Marked:
 
     def kill(self) -> None:
         for pid in self.pids():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -88,7 +92,8 @@ class Launch:
     def command(self, *extra: str, fake: str = "") -> list[str]:
         server = f"{sys.executable} {FAKE} {{port}} --mark {self.marked.mark} {fake}"
         arguments = ["--draft-model", str(self.model), "--target-model", str(self.model), "--command", server]
-        ports = ["--draft-port", str(free_port()), "--target-port", str(free_port())]
+        draft, target = free_ports(2)
+        ports = ["--draft-port", str(draft), "--target-port", str(target)]
         folder = ["--folder", str(self.folder)]
         return [sys.executable, "-m", "atts", "launch", *arguments, *ports, *folder, *extra]
 
@@ -98,12 +103,12 @@ class Launch:
         )
 
     def run(self, *extra: str, fake: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*extra, fake=fake), capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(self.command(*extra, fake=fake), capture_output=True, text=True, timeout=300, check=False)
 
     def act(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`atts launch` on the same folder, without servers of its own."""
         command = [sys.executable, "-m", "atts", "launch", "--folder", str(self.folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     def ready(self) -> None:
         """Wait until both servers are."""

@@ -14,7 +14,7 @@ from atts.errors import InputError
 from atts.presets import PRESETS
 from atts.serving.command import check, command_line, environment
 from atts.serving.settings import validated
-from tests.serving.conftest import free_port
+from tests.serving.conftest import free_ports
 
 MODELS = {"draft_model": "org/small", "target_model": "org/large"}
 
@@ -79,7 +79,7 @@ def test_presets_are_servers(name: str) -> None:
     ],
 )
 def test_refused(values: dict[str, Any], words: str) -> None:
-    base = {**MODELS, "command": f"{sys.executable} {{port}}", "draft_port": free_port()}
+    base = {**MODELS, "command": f"{sys.executable} {{port}}", "draft_port": free_ports(1)[0]}
     if values.get("target_port") == 30000:
         base["draft_port"] = 30000
     with pytest.raises(InputError, match=words) as refused:
@@ -92,7 +92,7 @@ def test_a_port_in_use() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        base = {**MODELS, "command": f"{sys.executable} {{port}}", "draft_port": free_port(), "target_port": port}
+        base = {**MODELS, "command": f"{sys.executable} {{port}}", "draft_port": free_ports(1)[0], "target_port": port}
         with pytest.raises(InputError, match=f"port {port} on 127.0.0.1 is in use: choose another with --target-port"):
             check(validated(base))
 
@@ -116,7 +116,8 @@ def test_settings_that_are_wrong(values: dict[str, Any], words: str) -> None:
 def test_a_model_folder_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     base = {"draft_model": str(tmp_path), "target_model": "org/large", "command": f"{sys.executable} {{port}}"}
-    check(validated({**base, "draft_port": free_port(), "target_port": free_port()}))
+    draft, target = free_ports(2)
+    check(validated({**base, "draft_port": draft, "target_port": target}))
 
 
 def test_secrets_are_neither_shown_nor_saved() -> None:

@@ -18,7 +18,7 @@ from atts.serving.keeper import launch, stop
 from atts.serving.launcher import Launcher
 from atts.serving.settings import ServerSettings, validated
 from atts.serving.state import StateFolder
-from tests.serving.conftest import FAKE, Launch, Marked, free_port, until
+from tests.serving.conftest import FAKE, Launch, Marked, free_ports, until
 
 
 def settings(marked: Marked, model: Path, fake: str = "", **values: object) -> ServerSettings:
@@ -26,8 +26,7 @@ def settings(marked: Marked, model: Path, fake: str = "", **values: object) -> S
         {
             "draft_model": str(model),
             "target_model": str(model),
-            "draft_port": free_port(),
-            "target_port": free_port(),
+            **dict(zip(("draft_port", "target_port"), free_ports(2), strict=True)),
             "command": f"{sys.executable} {FAKE} {{port}} --mark {marked.mark} {fake}",
             **values,
         }
@@ -96,7 +95,7 @@ def test_interrupted(launching: Launch, number: signal.Signals) -> None:
     process = launching.start()
     launching.ready()
     process.send_signal(number)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     assert not launching.marked.pids()
     assert launching.status() == "stopped"
@@ -106,7 +105,7 @@ def test_interrupted_while_starting(launching: Launch) -> None:
     process = launching.start(fake="--delay 60")
     until(lambda: len(launching.marked.pids("time.sleep")) == 4, "both servers started")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert not launching.marked.pids()
 
 
@@ -114,7 +113,7 @@ def test_killed(launching: Launch) -> None:
     process = launching.start()
     launching.ready()
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     launching.marked.gone()
     assert launching.status() == "stopped"
 
@@ -140,7 +139,7 @@ def test_guard_is_killed(launching: Launch) -> None:
     guards = launching.marked.pids("atts.serving.guard")
     assert len(guards) == 2
     os.kill(guards[0], signal.SIGKILL)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 1, error
     # What had left the server's session and lost its guard is out of reach; everything else is gone.
     until(lambda: len(launching.marked.pids()) <= 1, "servers gone")
@@ -148,7 +147,7 @@ def test_guard_is_killed(launching: Launch) -> None:
 
 def test_a_server_dies_later(launching: Launch) -> None:
     process = launching.start("--target-arguments", "--live 2")
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 1
     assert re.match(r"error: target: the server ended.*, status 137", error.splitlines()[-1])
     assert not launching.marked.pids()

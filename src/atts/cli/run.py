@@ -108,3 +108,8 @@ async def _until_interrupted(run_: Run, console: Console) -> dict[str, Any]:
         if presses < 2:
             raise
         return run_.folder.summary()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            if presses:  # whoever presses once more is told the outcome all the same
+                signal.signal(number, signal.SIG_IGN)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from atts.config import RunConfig
 from atts.engines import in_process, open_engine
@@ -24,6 +24,8 @@ from atts.stats.calibrators import make_calibrator
 from atts.stats.drift import DriftAlarm
 from atts.stats.scores import find_score
 from atts.types import Chain, Decision, EngineInfo, Problem, Role, Status
+
+T = TypeVar("T")
 
 VOTE_DECIDED = "the vote is decided"
 """Why chains are cancelled whose votes no longer count."""
@@ -86,11 +88,14 @@ class Run:
                 return summary
             return await self._execute(writer, journal, wanted)
         finally:
-            await asyncio.to_thread(writer.close)
-            await asyncio.to_thread(self._grader.close)
-            await asyncio.gather(*(engine.close() for engine in self._engines.values()))
-            if self._refused and self._new:
-                await asyncio.to_thread(self.folder.discard)
+            await _to_its_end(self._close(writer))
+
+    async def _close(self, writer: JournalWriter) -> None:
+        await asyncio.to_thread(writer.close)
+        await asyncio.to_thread(self._grader.close)
+        await asyncio.gather(*(engine.close() for engine in self._engines.values()))
+        if self._refused and self._new:
+            await asyncio.to_thread(self.folder.discard)
 
     async def _execute(self, writer: JournalWriter, journal: Journal, wanted: int) -> dict[str, Any]:
         clock = _clock(journal.last_time)
@@ -107,10 +112,14 @@ class Run:
                 await self._check(emit, clock)
                 await self._run_chains(writer, emit, clock, journal)
         finally:
-            summary = await asyncio.to_thread(self._summary, clock(), infos)
-            if not self._refused:
-                await asyncio.to_thread(self.folder.write_summary, summary)
+            summary = await _to_its_end(self._save(clock(), infos))
             emit(RunEnded(clock()))
+        return summary
+
+    async def _save(self, wall: float, infos: dict[Role, EngineInfo]) -> dict[str, Any]:
+        summary = await asyncio.to_thread(self._summary, wall, infos)
+        if not self._refused:
+            await asyncio.to_thread(self.folder.write_summary, summary)
         return summary
 
     def _forewarnings(self) -> Iterator[str]:
@@ -316,6 +325,16 @@ def load_problems(config: RunConfig, told: Callable[[str], None] = lambda line: 
         skip_bad=config.skip_bad_rows,
         told=told,
     )
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """What the work comes to; who is cancelled in the meantime is so only after it is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _first_leaf(group: BaseExceptionGroup[RunError]) -> RunError:

@@ -136,6 +136,7 @@ class Launcher:
     def _start(self, server: Server) -> _Guarded:
         log = self.folder.log(server.role.value)
         log.write_bytes(b"")
+        began = time.monotonic()
         guard = subprocess.Popen(
             [sys.executable, "-m", "atts.serving.guard", str(log), str(self._grace), "--", *command_line(server)],
             env=environment(server),
@@ -148,7 +149,7 @@ class Launcher:
         guard.stdout.close()
         if not pid:
             raise RunError(f"{server.role}: the guard of the server ended with status {guard.wait()} (log: {log})")
-        return _Guarded(server, guard, int(pid), time.monotonic(), log)
+        return _Guarded(server, guard, int(pid), began, log)
 
     def _wait(self, began: float, progress: Progress) -> None:
         while waiting := [guarded for guarded in self._guarded if guarded.seconds is None]:
