@@ -23,9 +23,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from atts.evals.arrival import parse_order
-from atts.evals.calibration import read_calibration
-from atts.evals.replay import Record, decide_all, read_record
+from atts.calibration.arrival import parse_order
+from atts.calibration.files import read_calibration
+from atts.calibration.replay import Record, decide_all, read_record
 from atts.stats.audit import Audit, audit, averaged
 from atts.stats.calibrators import CalibrationScore, Tracked, make_calibrator
 from atts.stats.conformal import ScoreBank

@@ -27,12 +27,13 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.evals.hostile import hostile
+from tests.grading.hostile import hostile
 
-from atts.config import resolve
-from atts.evals import answers, grading
-from atts.evals.math_grader import Math
-from atts.evals.store import RunFolder
+from atts.config.run import resolve
+from atts.grading import extract as answers
+from atts.grading import regrade as grading
+from atts.grading.mathematics import Math
+from atts.store.store import RunFolder
 from atts.types import Chain, Problem, Status
 
 QUESTIONS = 1_000

@@ -19,8 +19,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from atts.cli.plots import draw_replay, figure, save
-from atts.evals.replay import Replayed
+from atts.calibration.replay import Replayed
+from atts.report.charts import draw_replay, figure, save
 from atts.stats.audit import Audit, audit, averaged
 from atts.stats.calibrators import CalibrationScore, make_calibrator
 from atts.stats.drift import DriftAlarm

@@ -20,9 +20,9 @@ from typing import ParamSpec, TypeVar
 from rich.console import Console
 from rich.live import Live
 
-from atts import live
-from atts.config import resolve
-from atts.evals.runner import Run
+from atts.cli import live
+from atts.config.run import resolve
+from atts.runs.runner import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")

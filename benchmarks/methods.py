@@ -3,7 +3,7 @@
     python benchmarks/methods.py [--problems 50] [--samples 16] [--rate 0.3] [--out FOLDER] [--json]
 
 The bundled pair shows accuracy and tokens, not speed: on a CPU its two models cost nearly the same. `way` is how far a
-method gets from the draft's pass@1 (0 %) to the target's (100 %), `r` computing over waiting (`atts.evals.intensity`).
+method gets from the draft's pass@1 (0 %) to the target's (100 %), `r` computing over waiting (`atts.runs.intensity`).
 Intervals are 95 %, their unit is the problem. The second table replays the votes of the finished runs: what a vote stop
 would have answered, and what it would have saved.
 """
@@ -23,8 +23,8 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from atts.evals.loaded import LoadedRun
 from atts.pipeline.vote import VoteStop, decided_after
+from atts.results.loaded import LoadedRun
 from atts.stats.estimate import Bootstrap, passes
 from atts.types import Chain, Status
 from runs import arguments, configuration, folder_of, made, screen

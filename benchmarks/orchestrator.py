@@ -27,9 +27,9 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from atts.engines.sglang import SglangEngine
-from atts.evals.answers import extractor
+from atts.engines.servers.sglang import SglangEngine
 from atts.events import Event
+from atts.grading.extract import extractor
 from atts.pipeline.pool import Job, Pool
 from atts.pipeline.settings import ChainSettings, SlotSettings
 from atts.pipeline.stages import Stages

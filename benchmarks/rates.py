@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.table import Table
 
-from atts.cli.plots import draw_rates
+from atts.report.charts import draw_rates
 from runs import arguments, configuration, folder_of, made, screen
 
 RATES = "0,0.05,0.1,0.2,0.3,0.5,0.7,1"

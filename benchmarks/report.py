@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atts import load_run
-from atts.config import resolve
-from atts.evals.store import RunFolder
+from atts.config.run import resolve
 from atts.report.page import write_page
+from atts.store.store import RunFolder
 from atts.types import Chain, Chunk, Decision, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 
 PROBLEMS, SAMPLES, TURNS = 100, 16, 15

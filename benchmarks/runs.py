@@ -13,9 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from atts.config import RunConfig, resolve
-from atts.evals.loaded import LoadedRun, load_run
-from atts.evals.runner import Run
+from atts.config.run import RunConfig, resolve
+from atts.results.loaded import LoadedRun, load_run
+from atts.runs.runner import Run
 
 progress = Console(stderr=True, highlight=False)
 

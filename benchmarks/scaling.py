@@ -27,12 +27,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from atts.cli.plots import draw_intensity, refuse_if_undrawable
 from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.work import Typical
 from atts.errors import InputError
-from atts.evals.plan import Outcome, Plan, simulate
 from atts.pipeline.settings import SlotSettings
+from atts.planning.plan import Outcome, Plan, simulate
+from atts.report.charts import draw_intensity, refuse_if_undrawable
 
 CHAINS = (100, 1_000, 10_000, 100_000)
 SAMPLES = (1, 2, 4, 8, 16, 32, 64)

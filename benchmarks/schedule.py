@@ -35,10 +35,10 @@ from atts.cli.tables import show
 from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.server import Load
 from atts.errors import InputError
-from atts.evals.plan import Outcome, Plan, simulate
-from atts.evals.shapes import load_work
 from atts.pipeline.settings import SlotSettings
 from atts.pipeline.strategies import STRATEGIES
+from atts.planning.plan import Outcome, Plan, simulate
+from atts.planning.shapes import load_work
 from atts.types import Role
 
 LEAST_FASTER = 5.0

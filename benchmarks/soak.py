@@ -25,9 +25,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from atts.config import resolve
-from atts.evals.runner import Run
+from atts.config.run import resolve
 from atts.events import ChainEnded, ChainStarted, Event
+from atts.runs.runner import Run
 
 MARKS = (0.1, 0.5, 1.0)
 

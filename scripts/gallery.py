@@ -18,11 +18,11 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 
 from atts import load_run
-from atts.config import resolve
-from atts.evals.runner import Run
+from atts.cli.live import Meters, Progress, view
+from atts.config.run import resolve
 from atts.events import Event
-from atts.live import Meters, Progress, view
 from atts.report.page import write_page
+from atts.runs.runner import Run
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 WIDTH = 80

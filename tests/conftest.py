@@ -24,6 +24,8 @@ settings.register_profile(
 )
 settings.load_profile("atts")
 
+pytest_plugins = ["tests.recorded"]
+
 Reply = web.StreamResponse
 Script = Callable[[dict[str, Any], int], Awaitable[Reply] | Reply]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from atts.cli import COMMANDS
-from atts.config import resolve
-from atts.evals.suite import read_suite
+from atts.config.run import resolve
+from atts.runs.suite import read_suite
 
 PAGE = (Path(__file__).parents[1] / "docs" / "migrating.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atts.config import resolve, validated
+from atts.config.run import resolve, validated
 from atts.errors import InputError
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from atts.calibration.files import read_calibration
 from atts.cli import cli
 from atts.errors import InputError
-from atts.evals.calibration import read_calibration
 
 SMALL = ["--preset", "bundled", "--draft", "scripted:5", "--target", "scripted:5", "--limit", "3", "--samples", "2"]
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import atts
 from atts.cli import COMMANDS, cli
-from atts.config import RunConfig
+from atts.config.run import RunConfig
 from atts.engines.scripted import ScriptedEngine
 from atts.errors import EngineError
 from tests.polling import until

@@ -14,7 +14,7 @@ import atts
 from atts.cli.export import export
 from atts.engines.scripted import ScriptedEngine
 from atts.errors import EngineError
-from tests.evals.test_loaded import execute
+from tests.results.test_loaded import execute
 
 Rows = list[dict[str, str]]
 

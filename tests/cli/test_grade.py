@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from atts.cli import main
-from atts.config import resolve
-from atts.evals.store import RunFolder
+from atts.config.run import resolve
+from atts.store.store import RunFolder
 from atts.types import Chain, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 
 

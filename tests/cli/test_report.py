@@ -12,8 +12,8 @@ from atts.cli import main
 from atts.cli.calibrate import calibrate
 from atts.cli.compare import compare
 from atts.cli.report import report
-from atts.evals.loaded import load_run
-from tests.evals.test_loaded import execute
+from atts.results.loaded import load_run
+from tests.results.test_loaded import execute
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.serving.conftest import free_ports
+from tests.launch.conftest import free_ports
 
 SCRIPTED = 'draft = "scripted:1"\ntarget = "scripted:1"\nlimit = 3\nsamples = 2\nturns = 4\ndraft_tokens = 12\n'
 

@@ -10,8 +10,8 @@ import pytest
 from atts import bundled
 from atts.engines.base import Engine
 from atts.engines.local import LocalEngine
-from atts.engines.sglang import SglangEngine
-from atts.engines.vllm import VllmEngine
+from atts.engines.servers.sglang import SglangEngine
+from atts.engines.servers.vllm import VllmEngine
 from atts.testing import serve
 from atts.types import Finish, GrowingIds, Message, Sampling
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from atts.engines.scripted import ScriptedEngine
-from atts.evals.answers import extractor
 from atts.events import Event, StageEnded, StageQueued, StageStarted, TurnEnded
+from atts.grading.extract import extractor
 from atts.pipeline.pool import Job, Pool
 from atts.pipeline.settings import ChainSettings, SlotSettings
 from atts.pipeline.stages import Stages

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from atts.config import resolve
+from atts.config.run import resolve
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.errors import InputError, ScoreError
 from atts.pipeline.settings import SlotSettings

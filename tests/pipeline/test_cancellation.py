@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atts.engines.scripted import Script, ScriptedEngine, steps
+from atts.engines.simulated.clock import run_virtually
 from atts.errors import EngineError, ScoreError
 from atts.pipeline.settings import SlotSettings
 from atts.pipeline.strategies import STRATEGIES
 from atts.pipeline.vote import Vote
 from atts.types import Chain, Status, Turn
-from atts.virtual import run_virtually
 
 from .conftest import Bench, jobs
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from atts.config import resolve
+from atts.config.run import resolve
 from atts.engines.scripted import Script, ScriptedEngine
 from atts.errors import InputError
 from atts.pipeline.settings import ChainSettings

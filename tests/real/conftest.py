@@ -16,10 +16,10 @@ import pytest
 
 from atts import bundled
 from atts.errors import AttsError
-from atts.serving.launcher import Launcher
-from atts.serving.settings import validated
+from atts.launch.launcher import Launcher
+from atts.launch.settings import validated
 from atts.types import Role
-from tests.serving.conftest import free_ports
+from tests.launch.conftest import free_ports
 
 CONTEXT = 1024
 # For the community build on processors; a build for GPUs does not mind.

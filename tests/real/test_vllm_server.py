@@ -15,12 +15,12 @@ import pytest_asyncio
 
 from atts import bundled
 from atts.bundled import family
-from atts.config import RunConfig, resolve
+from atts.config.run import RunConfig, resolve
 from atts.engines import open_engine
 from atts.engines.base import Engine
 from atts.errors import EngineError
-from atts.evals.runner import Run
-from atts.evals.store import RunFolder
+from atts.runs.runner import Run
+from atts.store.store import RunFolder
 from atts.types import Finish, Message, Role, Sampling, Turn
 from tests.real.conftest import CONTEXT
 

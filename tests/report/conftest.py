@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from atts.config import RunConfig, resolve
-from atts.evals.runner import Run
-from atts.evals.store import RunFolder
+from atts.config.run import RunConfig, resolve
+from atts.runs.runner import Run
+from atts.store.store import RunFolder
 from atts.types import Chain, Chunk, Decision, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from atts import load_run
-from atts.evals.summary import taken_over
 from atts.report.page import write_page
+from atts.runs.summary import taken_over
 from tests.report.conftest import execute, write_run
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from atts.cli.options import config_options
 from atts.cli.tables import screen
-from atts.config import RunConfig, resolve
+from atts.config.run import RunConfig, resolve
 from atts.errors import InputError, RunError
 from atts.types import Role
 
 if TYPE_CHECKING:
-    from atts.evals.calibration import Calibration
+    from atts.calibration.files import Calibration
     from atts.stats.calibrators import CalibrationScore
 
 FILE = click.Path(path_type=Path)
@@ -67,7 +67,7 @@ def calibrate(
         atts calibrate --from ppl_array.npy --draft sglang:… --target sglang:… --out math500.json
         atts calibrate --describe math500.json
     """
-    from atts.evals.calibration import read_calibration, write_calibration
+    from atts.calibration.files import read_calibration, write_calibration
 
     if describe is not None:
         calibration = read_calibration(describe, options["score"])
@@ -91,7 +91,7 @@ def calibrate(
 
 def record(config: RunConfig, out: Path, *, quiet: bool) -> Calibration:
     """Record the scores of a run like this one on its calibration split, and write the file. Resumable, like a run."""
-    from atts.evals.calibration import write_calibration
+    from atts.calibration.files import write_calibration
 
     calibration = _record(_for_calibration(config), out.with_suffix(".run"), quiet=quiet)
     write_calibration(out, calibration)
@@ -100,9 +100,9 @@ def record(config: RunConfig, out: Path, *, quiet: bool) -> Calibration:
 
 def _for_calibration(config: RunConfig) -> RunConfig:
     """The same run on the calibration split, decided by a coin."""
-    from atts.evals.datasets import describe
     from atts.pipeline.strategies import strategy_class
     from atts.pipeline.strategies.atts import Atts
+    from atts.problems import describe
 
     split = config.split
     if split is None and "calibration" in describe(config.problems).splits:
@@ -114,8 +114,8 @@ def _for_calibration(config: RunConfig) -> RunConfig:
 
 def _record(config: RunConfig, path: Path, *, quiet: bool) -> Calibration:
     """Run, or go on with the run, and take its scores. Raises RunError if it did not get to its end."""
+    from atts.calibration.files import read_calibration
     from atts.cli.run import carry_out
-    from atts.evals.calibration import read_calibration
 
     folder, summary = carry_out(config, path, quiet=quiet)
     if summary["status"] == "partial":
@@ -127,8 +127,8 @@ async def _adopt(config: RunConfig, recorded: Path) -> Calibration:
     """Scores that were recorded elsewhere. Where they do not say what they were recorded with, the models and settings
     named here are believed.
     """
+    from atts.calibration.files import Calibration, model_fingerprint, read_calibration, settings_fingerprint
     from atts.engines import open_engine
-    from atts.evals.calibration import Calibration, model_fingerprint, read_calibration, settings_fingerprint
     from atts.stats.scores import find_score
 
     find_score(config.score)
@@ -149,8 +149,8 @@ async def _adopt(config: RunConfig, recorded: Path) -> Calibration:
 
 def _named(scores: Sequence[CalibrationScore], config: RunConfig, recorded: Path) -> Sequence[CalibrationScore]:
     """The scores by the names of their problems, which the reference's file by question counts in the run's order."""
-    from atts.evals.calibration import by_question, in_order_of
-    from atts.evals.runner import load_problems
+    from atts.calibration.files import by_question, in_order_of
+    from atts.runs.runner import load_problems
 
     if recorded.suffix != ".npy" or not by_question(recorded):
         return scores

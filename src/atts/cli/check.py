@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from atts.cli.tables import screen
-from atts.config import RunConfig, resolve
+from atts.config.run import RunConfig, resolve
 
 if TYPE_CHECKING:
     from atts.engines.base import Engine
-    from atts.evals.check import Report
+    from atts.runs.preflight import Report
     from atts.types import Role
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -65,7 +65,7 @@ def _engines(config: RunConfig) -> dict[Role, Engine]:
 
 
 async def _check(config: RunConfig, engines: dict[Role, Engine]) -> Report:
-    from atts.evals.check import check as examine
+    from atts.runs.preflight import check as examine
 
     try:
         return await examine(engines, config)

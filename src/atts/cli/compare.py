@@ -15,7 +15,7 @@ from atts.cli.notices import warn
 from atts.cli.tables import percent, screen, seconds
 
 if TYPE_CHECKING:
-    from atts.evals.compare import Compared
+    from atts.results.compare import Compared
     from atts.stats.estimate import Estimate
 
 _MOST_FLIPS = 12  # problems that are named in the table
@@ -35,16 +35,16 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
         atts compare runs/target-only runs/draft-only runs/atts
         atts compare runs/a runs/b --json
     """
-    from atts.evals.compare import compare as compared
-    from atts.evals.loaded import load_run
-    from atts.evals.store import gaps
+    from atts.results.compare import compare as compared
+    from atts.results.loaded import load_run
+    from atts.store.store import gaps
 
     loaded = [load_run(path) for path in runs]
     for run in loaded:
         warn(run.path, gaps(run.damaged, run.unused))
     found = compared(loaded)
     if plot is not None:
-        from atts.cli.plots import draw_frontier
+        from atts.report.charts import draw_frontier
 
         draw_frontier(plot, found)
     if as_json:

@@ -14,9 +14,9 @@ from atts.cli.notices import warn
 from atts.errors import InputError
 
 if TYPE_CHECKING:
-    from atts.evals.grading import Grading
-    from atts.evals.reference_layout import ReferenceFolder
-    from atts.evals.store import RunFolder
+    from atts.grading.regrade import Grading
+    from atts.results.reference_layout import ReferenceFolder
+    from atts.store.store import RunFolder
     from atts.types import Chain, Turn
 
     Folder = RunFolder | ReferenceFolder
@@ -63,8 +63,8 @@ def export(run: Path, layout: str, table: str, name: str | None, out: Path, as_j
 
 def _open(run: Path) -> Folder:
     """The folder; standard error says what of it cannot be exported."""
-    from atts.evals.reference_layout import ReferenceFolder
-    from atts.evals.store import RunFolder
+    from atts.results.reference_layout import ReferenceFolder
+    from atts.store.store import RunFolder
 
     if RunFolder.exists(run):
         folder = RunFolder.open(run)
@@ -77,13 +77,13 @@ def _open(run: Path) -> Folder:
 
 def _samples(folder: Folder) -> int:
     """Chains a question."""
-    from atts.evals.store import RunFolder
+    from atts.store.store import RunFolder
 
     return folder.config.samples if isinstance(folder, RunFolder) else folder.repeats
 
 
 def _grading(run: Path, name: str | None) -> Grading | None:
-    from atts.evals.grading import read
+    from atts.grading.regrade import read
 
     return None if name is None else read(run, name)
 
@@ -99,7 +99,7 @@ def _histories(folder: Folder, grading: Grading | None) -> Histories:
 
 
 def _write_reference(out: Path, folder: Folder, grading: Grading | None) -> int:
-    from atts.evals.reference_layout import ReferenceFolder, records, write
+    from atts.results.reference_layout import ReferenceFolder, records, write
 
     if isinstance(folder, ReferenceFolder):
         answers = {key: verdict.answer for key, verdict in grading.verdicts.items()} if grading else {}
@@ -108,7 +108,7 @@ def _write_reference(out: Path, folder: Folder, grading: Grading | None) -> int:
 
 
 def _write_table(out: Path, folder: Folder, layout: str, table: str, grading: Grading | None) -> int:
-    from atts.evals.export import TABLES, write_csv, write_parquet
+    from atts.results.export import TABLES, write_csv, write_parquet
 
     verdicts = {key: one.correct for key, one in grading.verdicts.items()} if grading else _own_verdicts(folder)
     return (write_csv if layout == "csv" else write_parquet)(out, TABLES[table](_histories(folder, grading), verdicts))
@@ -116,8 +116,8 @@ def _write_table(out: Path, folder: Folder, layout: str, table: str, grading: Gr
 
 def _own_verdicts(folder: Folder) -> Mapping[tuple[str, int], bool | None]:
     """What the run itself says of its chains; nothing where it cannot tell, for want of known answers or a grader."""
-    from atts.evals.loaded import graded
-    from atts.evals.store import RunFolder
+    from atts.results.loaded import graded
+    from atts.store.store import RunFolder
 
     if not isinstance(folder, RunFolder):
         return {}

@@ -12,11 +12,13 @@ from typing import Any
 import click
 from rich.table import Table
 
+from atts import problems as datasets
 from atts.cli.tables import interval, screen
 from atts.errors import InputError
-from atts.evals import answers, datasets
-from atts.evals.graders import Grader, named
-from atts.evals.grading import (
+from atts.grading import extract as answers
+from atts.grading.graders import named
+from atts.grading.judge import Judge, JudgeSettings
+from atts.grading.regrade import (
     ByJudge,
     ByRule,
     Grading,
@@ -31,11 +33,11 @@ from atts.evals.grading import (
     read,
     save,
 )
-from atts.evals.grading import grade as grade_again
-from atts.evals.judge import Judge, JudgeSettings
-from atts.evals.reference_layout import ReferenceFolder
-from atts.evals.store import RunFolder
-from atts.evals.votes import weighted, weights
+from atts.grading.regrade import grade as grade_again
+from atts.grading.rules import Grader
+from atts.grading.votes import weighted, weights
+from atts.results.reference_layout import ReferenceFolder
+from atts.store.store import RunFolder
 
 _SHOWN = 20  # changed verdicts listed in the table; --json lists all
 JUDGE = "judge"

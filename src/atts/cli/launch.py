@@ -16,16 +16,16 @@ from rich.text import Text
 
 from atts.cli.options import config_options
 from atts.cli.tables import screen
-from atts.config import read_run_file, resolve, toml_lines
+from atts.config.presets import PRESETS
+from atts.config.run import read_run_file, resolve, toml_lines
 from atts.errors import InputError
-from atts.presets import PRESETS
-from atts.serving.settings import ServerSettings, validated
-from atts.serving.state import DEFAULT_FOLDER, LaunchState, StateFolder
+from atts.launch.settings import ServerSettings, validated
+from atts.launch.state import DEFAULT_FOLDER, LaunchState, StateFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from atts.serving.launcher import Progress
+    from atts.launch.launcher import Progress
 
 _LISTS = frozenset({"arguments", "draft_arguments", "target_arguments"})
 _FILE = click.Path(path_type=Path)
@@ -95,8 +95,8 @@ def run_file_of(preset: str | None, run_file: Path | None, settings: ServerSetti
 
 
 def _launch(settings: ServerSettings, folder: Path, *, detach: bool, as_json: bool) -> int:
-    from atts.serving import keeper
-    from atts.serving.launcher import Launcher, OrphanedError, interrupted_by, stay
+    from atts.launch import keeper
+    from atts.launch.launcher import Launcher, OrphanedError, interrupted_by, stay
 
     parent = os.getppid()  # asked first: whoever dies from now on is missed
     console = screen(stderr=True)
@@ -121,7 +121,7 @@ def _launch(settings: ServerSettings, folder: Path, *, detach: bool, as_json: bo
 @contextmanager
 def progress_line(console: Console) -> Iterator[Progress]:
     """One line while servers start: how long, which is ready, and the last that the other one said."""
-    from atts.serving.launcher import tail
+    from atts.launch.launcher import tail
 
     with console.status("starting both servers") as line:
 
@@ -137,7 +137,7 @@ def progress_line(console: Console) -> Iterator[Progress]:
 
 
 def _stop(folder: Path) -> int:
-    from atts.serving import keeper
+    from atts.launch import keeper
 
     if not keeper.stop(folder):
         raise InputError(f"no servers run from {folder}")

@@ -12,7 +12,7 @@ from atts.cli.tables import screen
 
 
 def _datasets() -> Mapping[str, str]:
-    from atts.evals.datasets import SOURCES
+    from atts.problems import SOURCES
 
     return {name: source.line for name, source in SOURCES.items()}
 
@@ -46,25 +46,25 @@ def _scores() -> Mapping[str, str]:
 
 
 def _presets() -> Mapping[str, str]:
-    from atts.presets import PRESETS
+    from atts.config.presets import PRESETS
 
     return {name: preset.describe for name, preset in PRESETS.items()}
 
 
 def _prompts() -> Mapping[str, str]:
-    from atts.evals.prompts import PROMPTS
+    from atts.problems.prompts import PROMPTS
 
     return {name: prompt.describe for name, prompt in PROMPTS.items()}
 
 
 def _answers() -> Mapping[str, str]:
-    from atts.evals.answers import RULES
+    from atts.grading.extract import RULES
 
     return {name: rule.describe for name, rule in RULES.items()}
 
 
 def _graders() -> Mapping[str, str]:
-    from atts.evals.graders import GRADERS
+    from atts.grading.graders import GRADERS
 
     return {name: grader.describe for name, grader in GRADERS.items()}
 

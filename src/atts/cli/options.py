@@ -10,7 +10,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from atts.config import RunConfig, parse_assignment
+from atts.config.run import RunConfig, parse_assignment
 
 F = TypeVar("F", bound=Callable[..., Any])
 

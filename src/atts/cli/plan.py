@@ -17,7 +17,7 @@ from atts.cli.tables import percent, screen
 from atts.errors import InputError
 
 if TYPE_CHECKING:
-    from atts.evals.plan import Outcome, Plan
+    from atts.planning.plan import Outcome, Plan
 
 
 ASSUMED = "*"  # behind a rate that nobody controls
@@ -62,9 +62,9 @@ def plan(
         atts plan --problems 100 --rates 0.2,0.4
         atts plan --draft 1.5b@l40s --target 70b@4xa100 --shapes runs/earlier --price 2.5
     """
-    from atts.cli.plots import draw_plan, refuse_if_undrawable
     from atts.cli.tables import show
-    from atts.evals.plan import simulate
+    from atts.planning.plan import simulate
+    from atts.report.charts import draw_plan, refuse_if_undrawable
 
     if plot is not None:
         refuse_if_undrawable(plot)
@@ -89,9 +89,9 @@ def plan(
 
 def _base(draft_name: str, target_name: str, options: Mapping[str, Any]) -> Plan:
     from atts.engines.simulated.hardware import Machine
-    from atts.evals.plan import Plan
-    from atts.evals.shapes import load_work
     from atts.pipeline.settings import ChainSettings, SlotSettings
+    from atts.planning.plan import Plan
+    from atts.planning.shapes import load_work
 
     tokens, chains = options["tokens"], options["chains"]
     work = load_work(

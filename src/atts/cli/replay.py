@@ -15,12 +15,12 @@ from rich.console import Group
 from rich.table import Table
 
 from atts.cli.tables import screen
-from atts.config import RunConfig
+from atts.config.run import RunConfig
 from atts.errors import InputError
 from atts.stats.settings import Compat, Scope
 
 if TYPE_CHECKING:
-    from atts.evals.replay import Record, Replayed
+    from atts.calibration.replay import Record, Replayed
     from atts.stats.calibrators import CalibrationScore
     from atts.stats.settings import CalibratorSettings
 
@@ -75,8 +75,8 @@ def replay(
         atts replay scores.csv --score ppl --calibrator static --compat reference --calibration a.npy
         atts replay runs/mine --takeover-rate 0.2
     """
-    from atts.evals import replay as replays
-    from atts.evals.arrival import parse_order
+    from atts.calibration import replay as replays
+    from atts.calibration.arrival import parse_order
 
     record = replays.read_record(scores, score)
     order = order or ("inflight:64" if record.config is None else "recorded")
@@ -91,7 +91,7 @@ def replay(
     if decisions:
         _write_decisions(decisions, record, done[:-1] or done)
     if plot:
-        from atts.cli.plots import draw_replay
+        from atts.report.charts import draw_replay
 
         draw_replay(plot, done)
     if as_json:
@@ -109,9 +109,9 @@ def _recorded_before(
     scores: Path, record: Record, calibration: Path | None, score: str | None
 ) -> Sequence[CalibrationScore]:
     """The scores to begin with; of a run those that it began with, and none that were recorded otherwise than it."""
-    from atts.evals.calibration import read_calibration, run_fingerprint
-    from atts.evals.replay import LOGGED, PERPLEXITIES
-    from atts.evals.store import RunFolder
+    from atts.calibration.files import read_calibration, run_fingerprint
+    from atts.calibration.replay import LOGGED, PERPLEXITIES
+    from atts.store.store import RunFolder
 
     run = record.config
     if run is None:

@@ -12,13 +12,13 @@ import click
 
 from atts.cli.options import config_options
 from atts.cli.tables import screen, summary_table
-from atts.config import RunConfig, resolve
+from atts.config.run import RunConfig, resolve
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from atts.evals.runner import Run
-    from atts.evals.store import RunFolder
+    from atts.runs.runner import Run
+    from atts.store.store import RunFolder
 
 
 @click.command(epilog="Defaults in [brackets] are the paper's; runs on the bundled pair use the preset `bundled`.")
@@ -72,8 +72,8 @@ def execute(config: RunConfig, out: Path | None, *, as_json: bool = False, quiet
 
 def carry_out(config: RunConfig, out: Path | None, *, quiet: bool) -> tuple[RunFolder, dict[str, Any]]:
     """Run to the end or until interrupted, with progress on standard error; the run's folder and its summary."""
-    from atts.evals.runner import Run
-    from atts.live import watch
+    from atts.cli.live import watch
+    from atts.runs.runner import Run
 
     progress = screen(stderr=True)
     with watch(progress, quiet=quiet) as sink:

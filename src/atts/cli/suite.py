@@ -20,9 +20,9 @@ from atts.errors import AttsError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from atts.evals.suite import Configuration
-    from atts.serving.launcher import Launcher
-    from atts.serving.settings import ServerSettings
+    from atts.launch.launcher import Launcher
+    from atts.launch.settings import ServerSettings
+    from atts.runs.suite import Configuration
 
 
 @click.command(epilog="Exit status: 0 every run is complete, 1 some are not, 2 bad input.")
@@ -50,7 +50,7 @@ def suite(file: Path, out: Path | None, only_list: bool, as_json: bool, quiet: b
         calibrator = "static"
         calibrate = true                 # record scores first
     """
-    from atts.evals.suite import read_suite
+    from atts.runs.suite import read_suite
 
     folder = out or Path("runs") / file.stem
     configurations = read_suite(file, folder)
@@ -68,8 +68,8 @@ def suite(file: Path, out: Path | None, only_list: bool, as_json: bool, quiet: b
 
 def _carry_out(pending: list[Configuration], folder: Path, *, quiet: bool) -> dict[str, str]:
     """Run what is left, pair of servers by pair of servers. Why some failed, by name; the others go on."""
-    from atts.evals.suite import by_servers
-    from atts.serving.launcher import interrupted_by
+    from atts.launch.launcher import interrupted_by
+    from atts.runs.suite import by_servers
 
     console = screen(stderr=True)
     reasons: dict[str, str] = {}
@@ -124,7 +124,7 @@ def _serving(
 ) -> Iterator[Launcher | None]:
     """The servers of a group for the block; none where the engines need none."""
     from atts.cli.launch import progress_line
-    from atts.serving.launcher import Launcher
+    from atts.launch.launcher import Launcher
 
     if servers is None:
         yield None

@@ -10,13 +10,19 @@ from atts.errors import InputError
 
 SCHEMES: dict[str, tuple[str, str]] = {
     "bundled": (
-        "atts.engines.bundled:open_bundled",
+        "atts.engines.local.bundled:open_bundled",
         "the pair that ships with this package: bundled:draft, bundled:target",
     ),
     "local": ("atts.engines.local:LocalEngine.open", "any Hugging Face folder or name, in a process of its own"),
-    "sglang": ("atts.engines.sglang:open_sglang", "an SGLang server's native interface: sglang:http://host:port"),
-    "vllm": ("atts.engines.vllm:open_vllm", "a vLLM server's completions: vllm:http://host:port"),
-    "openai": ("atts.engines.openai:open_openai", "any OpenAI-compatible endpoint: openai:https://host/v1#model"),
+    "sglang": (
+        "atts.engines.servers.sglang:open_sglang",
+        "an SGLang server's native interface: sglang:http://host:port",
+    ),
+    "vllm": ("atts.engines.servers.vllm:open_vllm", "a vLLM server's completions: vllm:http://host:port"),
+    "openai": (
+        "atts.engines.servers.openai:open_openai",
+        "any OpenAI-compatible endpoint: openai:https://host/v1#model",
+    ),
     "scripted": ("atts.engines.scripted:open_scripted", "no model: text, delays and failures by script, for tests"),
 }
 

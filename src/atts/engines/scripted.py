@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from atts.engines.base import EngineOptions
-from atts.engines.tokenizer import ByteTokenizer
+from atts.engines.local.tokenizer import ByteTokenizer
 from atts.errors import InputError, ScoreError
 from atts.seeds import uniform
 from atts.types import EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage

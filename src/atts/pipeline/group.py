@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from atts.pipeline.chain import ChainState
+from typing import Any
 
 
 class Group:
@@ -20,7 +17,7 @@ class Group:
     def __init__(self, turns: Mapping[int, int]) -> None:
         # The turn that a sample has begun; at first the one before its next, since it is not there yet.
         self._turns = {sample: made - 1 for sample, made in turns.items()}
-        self.chains: dict[int, ChainState] = {}
+        self.chains: dict[int, Any] = {}
         self._there: set[int] = set()
         self._stopped = False
         self._waiters: list[asyncio.Future[None]] = []

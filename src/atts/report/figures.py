@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from atts.evals.loaded import LoadedRun
-from atts.evals.summary import taken_over
 from atts.report.plots import (
     DRAFT,
     GOOD,
@@ -25,6 +23,8 @@ from atts.report.plots import (
     whole_numbers,
 )
 from atts.report.timeline import works_of
+from atts.results.loaded import LoadedRun
+from atts.runs.summary import taken_over
 from atts.stats.estimate import Bootstrap, Curve, Estimate, by_samples, by_turns
 from atts.types import Stage, Status, Turn
 

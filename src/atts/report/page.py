@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from atts.errors import InputError
-from atts.evals.loaded import LoadedRun
-from atts.evals.store import gaps, write_atomically
-from atts.evals.summary import standing, taken_over
 from atts.report.figures import answer_seconds, plots
 from atts.report.plots import Plot
 from atts.report.texts import Blocks, blocks
+from atts.results.loaded import LoadedRun
+from atts.runs.summary import standing, taken_over
+from atts.store.store import gaps, write_atomically
 from atts.types import Chain, Problem, Status
 
 PAGE_BUDGET = 9_500_000  # bytes of a page; texts take what the rest leaves
@@ -212,7 +212,7 @@ def _notices(run: LoadedRun, found: Blocks) -> list[str]:
 def _comparison(runs: Sequence[LoadedRun]) -> Any:
     if len(runs) < 2:
         return None
-    from atts.evals.compare import compare
+    from atts.results.compare import compare
 
     return compare(runs)
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from atts.evals.loaded import LoadedRun
-from atts.evals.summary import taken_over
 from atts.report.mathematics import Drawings, Tree, formulas
 from atts.report.numbers import apart, short
+from atts.results.loaded import LoadedRun
+from atts.runs.summary import taken_over
 from atts.types import Piece, Problem, Turn
 
 _LONGEST = 1 << 20  # characters of a piece, however small the run

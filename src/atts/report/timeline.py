@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from atts.errors import InputError
-from atts.evals.loaded import LoadedRun
-from atts.evals.store import Key
 from atts.report.numbers import finite
+from atts.results.loaded import LoadedRun
+from atts.store.store import Key
 from atts.types import Role, Span, Stage, Turn
 
 Trace = dict[str, Any]

@@ -9,13 +9,13 @@ import pytest
 
 from atts.engines.base import Engine
 from atts.engines.simulated import Mark, SimulatedEngine
+from atts.engines.simulated.clock import run_virtually
 from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.server import Server
 from atts.engines.simulated.work import ChainShape, Recorded, Steps, TurnShape, Typical, Work
 from atts.errors import EngineError, InputError, ScoreError
 from atts.seeds import derive
 from atts.types import Finish, Generation, Message, Role, Sampling
-from atts.virtual import run_virtually
 
 SHAPES = [
     [

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from atts.engines.simulated.clock import run_virtually
 from atts.engines.simulated.hardware import Gpu, Machine, Model, Serving
 from atts.engines.simulated.server import Request, Server
 from atts.errors import EngineError
-from atts.virtual import run_virtually
 
 
 def machine(capacity: int = 10_000, batch: int = 4, step_tokens: int = 64) -> Machine:

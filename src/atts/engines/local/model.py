@@ -17,7 +17,7 @@ from transformers.generation import ContinuousBatchingConfig
 
 from atts.engines.local.prefix_cache import PrefixCache
 from atts.engines.local.sampler import SeededSampler
-from atts.engines.tokenizer import Tokenizer
+from atts.engines.local.tokenizer import Tokenizer
 from atts.types import TokenIds
 
 _PAGE = 32

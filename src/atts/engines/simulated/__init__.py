@@ -1,6 +1,6 @@
 """An engine without a model: recorded or drawn chains on a simulated model server, in the time of the event loop.
 
-On a virtual clock (`atts.virtual`) a schedule of hours takes seconds. Token ids carry what the engine has to know: a
+On a virtual clock (`clock.py` beside this) hours take seconds. Token ids carry what the engine has to know: a
 prompt and every piece end with a mark that names problem, sample, turn and author; all other tokens are 0. Where the
 work says that a piece tells of itself, its text holds the mark and the length, so that a chat about it can be rendered,
 and begins with a doubt if the target is to be called; and its log-probabilities are those of its perplexity.

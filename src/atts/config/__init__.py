@@ -1,0 +1,1 @@
+"""Run file, options and presets, made into one checked value."""

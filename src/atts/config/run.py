@@ -1,0 +1,303 @@
+"""The configuration of a run: one flat set of keys, from defaults, a preset, a run file, options and `--set`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from atts.config.presets import PRESETS
+from atts.engines.base import EngineOptions
+from atts.errors import InputError
+from atts.pipeline.settings import STEP_END, ChainSettings, SlotSettings
+from atts.pipeline.strategies import strategy_class, strategy_named
+from atts.pipeline.vote import VoteStop
+from atts.stats.calibrators import resolve_settings
+from atts.stats.estimate import MOST_SAMPLES
+from atts.stats.scores import SCORES
+from atts.stats.settings import CalibratorSettings, resolve_rate
+from atts.types import Role, Sampling
+
+FREE_ON_RESUME = frozenset({"chains", "draft_slots", "score_slots", "takeover_slots", "check", "timeout", "patience"})
+"""Keys that say how fast a run goes, not what it does: they may change when it is resumed."""
+
+_RATES = frozenset({"takeover_rate", "budget", "alpha"})  # three names of one thing
+
+
+class RunConfig(BaseModel):
+    """Everything that a run is determined by. Keys of the run file and options of the command have these names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    problems: str = Field("bundled", description="data set by name, or a file of problems")
+    limit: int | None = Field(None, ge=1, description="use the first N problems only")
+    split: str | None = Field(None, description="split of the data set")
+    subset: str | None = Field(None, description="named subset of the data set")
+    columns: str | None = Field(None, description="columns of a file: question=…,answer=…,choices=…,id=…")
+    skip_bad_rows: bool = Field(False, description="leave out rows of a file that cannot be used")
+    revision: str | None = Field(None, description="commit of the hub's data set, instead of the pinned one")
+    prompt: str | None = Field(None, description="prompt by name, or a file; default: the data set's")
+    samples: int = Field(16, ge=1, le=MOST_SAMPLES, description="chains a problem")
+    strategy: str = Field("atts", description="method by name (atts ls strategies)")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="the method's own options (atts ls strategies); more than once"
+    )
+    draft: str = Field("bundled:draft", description="draft engine, scheme:address")
+    target: str = Field("bundled:target", description="target engine, scheme:address")
+    draft_tokenizer: str | None = Field(None, description="local tokenizer for a draft server that offers none")
+    target_tokenizer: str | None = Field(None, description="the same for the target")
+    turns: int = Field(15, ge=1, description="most turns of a chain (as good as none where a turn is a paragraph)")
+    chunk: Literal["tokens", "step"] = Field("tokens", description="a chunk is draft-tokens tokens, or one paragraph")
+    draft_tokens: int = Field(500, ge=1, description="most tokens of a chunk")
+    target_tokens: int = Field(500, ge=1, description="most tokens of a takeover")
+    on_reject: Literal["continue", "replace"] = Field(
+        "continue", description="the target writes on after a rejected chunk, or in its place"
+    )
+    draft_temperature: float = Field(0.8, ge=0, description="0 is greedy")
+    target_temperature: float = Field(0.8, ge=0, description="0 is greedy")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling, both models")
+    top_k: int = Field(0, ge=0, description="most likely tokens only, both models; 0 is all")
+    score: str = Field("log_perplexity", description="nonconformity score by name (atts ls scores)")
+    calibrator: str = Field("tracked", description="rate control by name (atts ls calibrators)")
+    takeover_rate: float | None = Field(None, ge=0, le=1, description="promised share of chunks that the target takes")
+    budget: float | None = Field(None, ge=0, description="the same as takeovers among the samples of a problem")
+    alpha: float | None = Field(None, ge=0, le=1, description="the same in the paper's word: 1 - rate")
+    scope: Literal["run", "question"] = Field("run", description="hold the rate over the run, or for each question too")
+    by_turn: bool | None = Field(
+        None, description="hold the rate turn by turn, or over the run only; default: the calibrator's habit"
+    )
+    window: int | None = Field(None, ge=1, description="rank among the latest N scores only")
+    gain: float = Field(1.0, gt=0, le=10, description="how fast the rate is corrected; below 1: over longer stretches")
+    strength: float = Field(1.0, ge=0, le=1, description="question scope: how much of a question's effect is taken off")
+    compat: Literal["none", "reference"] = Field("none", description="static only: the reference's p-value")
+    hard_budget: bool = Field(False, description="caps that no stream of scores can break")
+    calibration: str | None = Field(None, description="calibration file for a warm start")
+    answer: str | None = Field(None, description="rule that finds the finished answer; default: the data set's")
+    grader: str | None = Field(None, description="how answers are compared; default: the data set's")
+    chains: int = Field(64, ge=1, description="chains open at once")
+    draft_slots: int = Field(32, ge=1, description="draft requests at once")
+    score_slots: int = Field(32, ge=1, description="score requests at once")
+    takeover_slots: int = Field(32, ge=1, description="takeover requests at once")
+    check: bool = Field(True, description="look at servers before anything is run on them (atts check)")
+    vote_stop: VoteStop = Field(
+        "off", description="end a problem when its majority is decided: provably, or with vote-error at most"
+    )
+    vote_error: float = Field(
+        0.05, gt=0, lt=1, description="chance that a statistical vote stop leaves another majority than all samples"
+    )
+    timeout: float = Field(600, gt=0, description="seconds until a request is given up and sent again")
+    patience: float = Field(300, ge=0, description="seconds to wait for a server that is down")
+    seed: int = Field(0, ge=0, description="seed of everything random")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_strategy(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Complete what the strategy determines: its options, its turns, and the calibrator of one that has its own."""
+        options = values.get("options", {})
+        if not isinstance(options, Mapping):
+            return values  # wrong, and refused below
+        strategy = strategy_named(values.get("strategy", "atts"), options)
+        fixed: dict[str, Any] = {"calibrator": strategy.calibrator} if strategy.calibrator else {}
+        return {"turns": strategy.turns} | fixed | values | {"options": dict(vars(strategy))}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """`true` is no 1: who writes it there has mistaken the key."""
+        for key, field in cls.model_fields.items():
+            if isinstance(values.get(key), bool) and field.annotation not in (bool, bool | None):
+                raise ValueError(f"{key} = {str(values[key]).lower()}: it is no switch")
+        return values
+
+    @model_validator(mode="after")
+    def _fits_strategy(self) -> RunConfig:
+        strategy = strategy_class(self.strategy)
+        if strategy.calibrator not in ("", self.calibrator):
+            raise ValueError(
+                f"calibrator = {self.calibrator}: strategy {strategy.name} decides by {strategy.calibrator}"
+            )
+        if strategy.reads_itself and self.score in SCORES and SCORES[self.score].needs_draft:
+            raise ValueError(f"score = {self.score}: it compares two models, and strategy {strategy.name} has one")
+        if self.calibrator == "ranked" and not strategy.together:
+            raise ValueError("calibrator = ranked: it ranks whole rounds, which strategy lockstep alone waits for")
+        if strategy.together and self.chains < self.samples:
+            raise ValueError(
+                f"chains = {self.chains}: strategy {strategy.name} keeps all {self.samples} samples of a problem open"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> RunConfig:
+        try:
+            resolve_rate(self.samples, takeover_rate=self.takeover_rate, budget=self.budget, alpha=self.alpha)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def rate(self) -> float:
+        """The promised takeover rate, in whichever word it was given."""
+        return resolve_rate(self.samples, takeover_rate=self.takeover_rate, budget=self.budget, alpha=self.alpha)
+
+    def chain_settings(self) -> ChainSettings:
+        """What the pipeline needs to know of a chain."""
+        return ChainSettings(
+            turns=self.turns,
+            draft_tokens=self.draft_tokens,
+            target_tokens=self.target_tokens,
+            stop=(STEP_END,) if self.chunk == "step" else (),
+            on_reject=self.on_reject,
+            draft_sampling=Sampling(self.draft_temperature, self.top_p, self.top_k),
+            target_sampling=Sampling(self.target_temperature, self.top_p, self.top_k),
+            score=self.score,
+        )
+
+    def slot_settings(self) -> SlotSettings:
+        """How much may happen at once."""
+        return SlotSettings(self.chains, self.draft_slots, self.score_slots, self.takeover_slots)
+
+    def engine_options(self, role: Role) -> EngineOptions:
+        """How the engine of a role is opened. Its key comes from the environment and is never part of a run."""
+        draft = role is Role.DRAFT
+        keys = (f"ATTS_{role.name}_API_KEY", "ATTS_API_KEY")
+        return EngineOptions(
+            tokenizer=self.draft_tokenizer if draft else self.target_tokenizer,
+            key=next((os.environ[key] for key in keys if os.environ.get(key)), None),
+            timeout=self.timeout,
+            patience=self.patience,
+            concurrency=self.draft_slots if draft else self.score_slots + self.takeover_slots,
+        )
+
+    def calibrator_settings(self) -> CalibratorSettings:
+        """What the rate control needs to know."""
+        return resolve_settings(
+            calibrator=self.calibrator,
+            takeover_rate=self.rate,
+            scope=self.scope,
+            samples=self.samples,
+            hard_budget=self.hard_budget,
+            calibrated=self.calibration is not None,
+            by_turn=self.by_turn,
+            window=self.window,
+            strength=self.strength,
+            gain=self.gain,
+            compat=self.compat,
+        )
+
+    def as_toml(self) -> str:
+        """A run file that asks for this run, with every key that has a value."""
+        return toml_lines(self.model_dump(exclude_none=True))
+
+    def fingerprint(self) -> str:
+        """Equal for two configurations that ask for the same run."""
+        content = {key: value for key, value in self.model_dump().items() if key not in FREE_ON_RESUME}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def resolve(
+    *,
+    preset: str | None = None,
+    run_file: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    assignments: Sequence[str] = (),
+) -> RunConfig:
+    """The configuration from defaults ← preset ← run file ← options ← `key=value` assignments; later ones win.
+
+    Without a preset, runs on the bundled pair use `bundled` and all others `paper`. Raises `InputError` with the key,
+    the value and what would be right.
+    """
+    given = {} if run_file is None else read_run_file(run_file)
+    given.pop("servers", None)  # what `atts launch` reads of the same file
+    given = _over(given, [("preset", preset), *(options or {}).items()])
+    given = _over(given, map(_entry, assignments))
+    name = given.pop("preset", None) or ("bundled" if _is_bundled(given) else "paper")
+    if name not in PRESETS:
+        raise InputError(f"preset {name!r} is unknown (known: {', '.join(sorted(PRESETS))})")
+    return validated(_over(PRESETS[name].run, given.items()))
+
+
+def validated(values: Mapping[str, Any]) -> RunConfig:
+    """The configuration of these values; raises `InputError` naming the first key that is wrong."""
+    try:
+        return RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{key}: there is no such key (atts run --help lists them)") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{key} = {first['input']!r}: {message}" if key else message) from error
+
+
+def read_run_file(path: Path) -> dict[str, Any]:
+    """The keys of a run file (TOML)."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"run file {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"run file {path}: {error}") from error
+
+
+def toml_lines(values: Mapping[str, Any]) -> str:
+    """Values as TOML, one key a line; those that are None are left out, and tables stand in one line."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items() if value is not None)
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it: as JSON does, but for tables."""
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items() if item is not None)
+        return f"{{{inside}}}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`key=value` with the value in TOML, or as bare text; a key of a table is written with a dot."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {text}: write it as key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return key.strip().replace("-", "_"), parsed
+
+
+def _entry(assignment: str) -> tuple[str, Any]:
+    """What `key=value` gives to which key; of a table, one entry."""
+    key, value = parse_assignment(assignment)
+    table, dot, name = key.partition(".")
+    return (table, {name: value}) if dot else (key, value)
+
+
+def _over(below: Mapping[str, Any], entries: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A layer over those below: its values, and of tables its entries. None says nothing.
+
+    The rate has three names; a layer that says it by one of them takes back what those below say by another.
+    """
+    layer: dict[str, Any] = {}
+    for key, value in entries:
+        if value is not None:
+            _give(layer, key, value)
+    given = {key: value for key, value in below.items() if not (key in _RATES and layer.keys() & _RATES)}
+    for key, value in layer.items():
+        _give(given, key, value)
+    return given
+
+
+def _give(given: dict[str, Any], key: str, value: Any) -> None:
+    """The key gets the value; of a table, only the entries that the value has."""
+    before = given.get(key)
+    given[key] = before | value if isinstance(before, dict) and isinstance(value, dict) else value
+
+
+def _is_bundled(given: Mapping[str, Any]) -> bool:
+    engines = (given.get("draft", "bundled:draft"), given.get("target", "bundled:target"))
+    return all(str(engine).startswith("bundled:") for engine in engines)

@@ -1,0 +1,361 @@
+"""JSON over HTTP: the only engine file that knows aiohttp. Bounded concurrency, retry, outages, checked bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import resource
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import stamina
+
+from atts.engines.servers.limiter import Limiter
+from atts.engines.servers.outage import Outage, WaitedOutage
+from atts.errors import EngineError, InputError
+
+T = TypeVar("T")
+
+_RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_BUSY = frozenset({429, 503, 529})
+_LONGEST_WAIT = 60.0  # seconds; a server that asks for more is asked again all the same
+_LARGEST_BODY = 256 << 20  # bytes
+_SHOWN = 200  # characters of a server's complaint
+_CONNECT = 10.0  # seconds for a connection to be made
+_HEALTH = 20.0  # seconds for a health check, which makes some servers generate a token
+_FILES = 16_384
+_OUTAGES = 3  # times that one request fails for good on a server that is not well, and is sent again once it is
+_JSON = {"Content-Type": "application/json"}
+# A name that does not resolve, a certificate that is not trusted, TLS with a server that speaks none.
+_MISTAKES = (
+    aiohttp.ClientConnectorDNSError,
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ClientConnectorSSLError,
+)
+
+logger = logging.getLogger("atts")
+# Retries are everyday life; whoever wants to read of them can still give this logger a handler.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+
+class HttpError(EngineError):
+    """A server refused a request. `status` is its code, 0 where there was no answer; `body` what it said of it.
+
+    `wait` is how many seconds the server asked to wait; `timed_out` says that no answer came in time, `down` that
+    nobody listens there.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        body: str = "",
+        retryable: bool = False,
+        wait: float | None = None,
+        timed_out: bool = False,
+        down: bool = False,
+    ) -> None:
+        super().__init__(message, retryable=retryable)
+        self.status, self.body, self.wait, self.timed_out, self.down = status, body, wait, timed_out, down
+
+
+class Http:
+    """One server. Requests beyond what it can bear wait for their turn; those that fail in passing are sent again.
+
+    Sent again are: no connection (unless the address itself cannot be right), time-out, a body that breaks off, an
+    answer that its reader calls faulty, and the codes 408, 409, 425, 429 and 5xx, after the server's `Retry-After` or
+    an exponential wait with jitter. With `patience`, requests to a server that is down wait for it so long, all of them
+    together. The key goes into a header and nowhere else.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key: str | None = None,
+        concurrency: int = 16,
+        timeout: float = 60.0,
+        attempts: int = 5,
+        first_wait: float = 0.5,
+        patience: float = 0.0,
+        health: str = "health",
+    ) -> None:
+        """`timeout`, `first_wait` and `patience` are seconds, `timeout` for one attempt; `attempts` counts the first.
+
+        `concurrency` is the most requests at once. `health` is the path that answers 200 if the server is up. Raises
+        `InputError` for a key that no header can carry.
+        """
+        self.base_url = base_url.rstrip("/")
+        self.limiter = Limiter(concurrency)
+        self._headers = _authorization(key)
+        self._timeout = timeout
+        self._attempts, self._first_wait = attempts, first_wait
+        self._health = health
+        self.outage: Outage | None = WaitedOutage(self.base_url, self.healthy, patience) if patience else None
+        self._background: set[asyncio.Task[Any]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._reached = False
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object that the server answers with; see `ask`."""
+        return await self.ask(path, body, _as_it_is)
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """The JSON object that stands there; see `ask`."""
+        return await self._persist(lambda: self._attempt("GET", path, None, _as_it_is))
+
+    async def ask(
+        self,
+        path: str,
+        body: Mapping[str, Any] | Callable[[], bytes],
+        read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str] | None = None,
+    ) -> T:
+        """Post the JSON, and return what `read` makes of the object that the server answers with.
+
+        A body that is a function is asked for the JSON anew at each attempt. Answers of one `kind` (by default, of one
+        path) would take about as long on an idle server: the limit of open requests follows from how long they take.
+        `read` may raise a retryable `EngineError` for an answer that is faulty. Raises the last error after the last
+        attempt, and `RunError` if the server stayed down for longer than `patience`.
+        """
+        write = body if callable(body) else partial(_json, body)
+        return await self._persist(lambda: self._attempt("POST", path, write(), read, kind))
+
+    async def healthy(self) -> bool:
+        """Whether the server says that it is up, asked once."""
+        try:
+            url = f"{self.base_url}/{self._health}"
+            async with self._open().get(url, timeout=aiohttp.ClientTimeout(total=_HEALTH)) as response:
+                return response.status == 200
+        except (TimeoutError, aiohttp.ClientError):
+            return False
+
+    def tell(self, path: str, body: Mapping[str, Any]) -> None:
+        """Send something at once, without waiting for an answer or caring for failure."""
+        self._spawn(self._quietly(self._exchange("POST", f"{self.base_url}/{path}", _json(body))))
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        if self.outage is not None:
+            self.outage.close()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _persist(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Live through outages of the server; only failures of one that answered are final."""
+        outages = 0
+        while True:
+            try:
+                return await self._retry(attempt)
+            except HttpError as error:
+                # One that refuses connections may say that it is healthy a moment later: it has come back.
+                if self.outage is None or not (error.down or (outages < _OUTAGES and await self._ails(error))):
+                    raise
+                await self.outage.wait(error)
+                outages += not error.down
+            # All that waited would come at once, and to a server that may still refuse some.
+            await asyncio.sleep(random.uniform(0, self._first_wait))
+
+    async def _ails(self, error: HttpError) -> bool:
+        """Whether the server failed because it is not well, as it says itself."""
+        passing = error.retryable and (error.status == 0 or error.status >= 500)
+        return passing and not await self.healthy()
+
+    async def _retry(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return await attempt()
+        except EngineError as error:
+            again = self._again(error)
+            if self._attempts < 2 or again is False:
+                raise
+            await asyncio.sleep(self._first_wait if again is True else again)
+        async for trial in stamina.retry_context(
+            on=self._again,
+            attempts=self._attempts - 1,
+            timeout=None,
+            wait_initial=2 * self._first_wait,
+            wait_max=_LONGEST_WAIT,
+            wait_jitter=self._first_wait,
+        ):
+            with trial:
+                return await attempt()
+        raise AssertionError("the last attempt either returns or raises")
+
+    def _again(self, error: Exception) -> bool | float:
+        """Whether to try again, or after how many seconds. A server that is gone is waited for instead."""
+        if not isinstance(error, EngineError) or not error.retryable:
+            return False
+        if isinstance(error, HttpError):
+            if error.down and self.outage is not None:
+                return False
+            if error.wait is not None:
+                return min(error.wait, _LONGEST_WAIT)
+        return True
+
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str] | None = None,
+    ) -> T:
+        url = f"{self.base_url}/{path.lstrip('/')}"
+        clock = asyncio.get_running_loop().time
+        async with self.limiter.hold():
+            started = clock()
+            try:
+                body = _object(url, await self._exchange(method, url, content))
+            except HttpError as error:
+                if error.status in _BUSY or error.timed_out:
+                    self.limiter.congested(started, clock())
+                raise
+            seconds = clock() - started
+            result = read(body)
+            self.limiter.answered(kind(result) if kind else path, seconds)
+        return result
+
+    async def _exchange(self, method: str, url: str, content: bytes | None) -> bytes:
+        try:
+            async with self._open().request(method, url, data=content, headers=_JSON) as response:
+                self._reached = True
+                received = await _limited(response)
+                if response.status >= 400:
+                    raise _refused(url, response, received)
+                return received
+        except aiohttp.ConnectionTimeoutError as error:
+            reason = f"no connection in {min(_CONNECT, self._timeout):g} s"
+            raise HttpError(f"{url}: cannot connect: {reason}", retryable=True, timed_out=True, down=True) from error
+        except TimeoutError as error:
+            raise HttpError(f"{url}: no answer in {self._timeout:g} s", retryable=True, timed_out=True) from error
+        except aiohttp.InvalidURL as error:
+            raise HttpError(f"{url}: not a URL") from error
+        except _MISTAKES as error:
+            # What once worked is no mistake of whoever wrote the address, and may work again.
+            again = self._reached
+            raise HttpError(f"{url}: cannot connect: {_reason(error)}", retryable=again, down=again) from error
+        except aiohttp.ClientConnectorError as error:
+            raise HttpError(f"{url}: cannot connect: {_reason(error)}", retryable=True, down=True) from error
+        except aiohttp.ClientError as error:
+            raise HttpError(f"{url}: {type(error).__name__}: {error}", retryable=True) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            _allow_many_files()
+            # The pool is bounded by the limiter, so that waiting is seen there and nowhere else.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=min(_CONNECT, self._timeout)),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    @staticmethod
+    async def _quietly(work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except EngineError as error:
+            logger.debug("%s", error)
+
+
+def _allow_many_files() -> None:
+    """A thousand requests are a thousand files; shells allow 1,024 by default, and more on request."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    """The header with the key; what surrounds it, as the line break of the file that it was read from, is left out."""
+    bare = (key or "").strip()
+    if not bare:
+        return {}
+    if not bare.isprintable():
+        raise InputError("the API key holds a line break or another control character: set it anew in the environment")
+    return {"Authorization": f"Bearer {bare}"}
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _as_it_is(body: dict[str, Any]) -> dict[str, Any]:
+    return body
+
+
+async def _limited(response: aiohttp.ClientResponse) -> bytes:
+    if (response.content_length or 0) <= _LARGEST_BODY and response.content_length is not None:
+        return await response.read()
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > _LARGEST_BODY:
+            break
+        pieces.append(piece)
+    if size > _LARGEST_BODY:
+        raise HttpError(f"{response.url}: the answer is longer than {_LARGEST_BODY >> 20} MiB")
+    return b"".join(pieces)
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    """Why there is no connection, in the words of the system."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return str(error)
+    cause = error.os_error
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"there is no host of this name ({cause.strerror or cause})"
+    plain = not isinstance(error, aiohttp.ClientConnectorSSLError) and cause.errno
+    return os.strerror(cause.errno) if plain and cause.errno else str(cause.strerror or cause)
+
+
+def _refused(url: str, response: aiohttp.ClientResponse, content: bytes) -> HttpError:
+    body = content.decode("utf-8", "replace")
+    try:
+        wait: float | None = max(0.0, float(response.headers["Retry-After"]))
+    except (KeyError, ValueError):  # absent, or a date
+        wait = None
+    return HttpError(
+        f"{url}: {response.status} {' '.join(body.split())[:_SHOWN]}",
+        status=response.status,
+        body=body,
+        retryable=response.status in _RETRYABLE,
+        wait=wait,
+    )
+
+
+def _object(url: str, content: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(content)
+    except ValueError as error:
+        raise HttpError(f"{url}: the answer is not JSON", retryable=True) from error
+    if not isinstance(body, dict):
+        raise HttpError(f"{url}: the answer is not a JSON object")
+    return body

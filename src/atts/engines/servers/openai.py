@@ -1,0 +1,202 @@
+"""Any OpenAI-compatible endpoint: `openai:https://host/v1`, or `openai:https://host/v1#model`.
+
+The interface is described at https://platform.openai.com/docs/api-reference.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from atts.engines.base import Engine, EngineOptions
+from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.servers.http import HttpError
+from atts.engines.servers.replicas import open_replicas
+from atts.engines.servers.server import finite, reading
+from atts.engines.servers.vllm import VllmEngine, sampling_parameters, usage_of
+from atts.errors import EngineError, NoRoomError, ScoreError
+from atts.types import EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
+
+_CHAT_ENDS = b"\x00"  # between the messages and what the assistant has said so far
+_ADVICE = "name its tokenizer with --draft-tokenizer or --target-tokenizer"
+
+
+class OpenAIEngine(VllmEngine):
+    """A model behind an interface that promises text and no more.
+
+    Without a tokenizer, ids are the bytes of the text: the messages as JSON, then what the assistant has said. The
+    chat interface is asked to continue an unfinished message; `atts check` finds servers that begin a new one. Such an
+    engine can draft, not score. With a tokenizer, completions are asked with token ids, and scores with whichever of
+    `prompt_logprobs` and `echo` turns out to return them.
+    """
+
+    scheme = "openai"
+    health = "v1/models"
+
+    def __init__(self, url: str, options: EngineOptions | None = None) -> None:
+        super().__init__(url, options)
+        self._score_body: dict[str, Any] | None = None
+
+    async def render(self, messages: Sequence[Message]) -> list[int]:
+        """The chat as token ids, or as bytes."""
+        if self._tokenizer is not None:
+            return await self._tokenizer.render(messages)
+        said = messages[-1].content if messages[-1].role == "assistant" else ""
+        asked = messages[:-1] if messages[-1].role == "assistant" else messages
+        return list(json.dumps([message._asdict() for message in asked]).encode() + _CHAT_ENDS + said.encode())
+
+    async def tokenize(self, text: str) -> list[int]:
+        """The text as token ids, or as bytes."""
+        return list(text.encode()) if self._tokenizer is None else await self._tokenizer.tokenize(text)
+
+    async def detokenize(self, ids: TokenIds) -> str:
+        """The ids, or bytes, as text."""
+        return bytes(ids).decode(errors="replace") if self._tokenizer is None else await super().detokenize(ids)
+
+    async def generate(
+        self,
+        prefix: TokenIds,
+        *,
+        max_tokens: int,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Generation:
+        """Write after the prefix; see `Engine.generate`."""
+        body = sampling_parameters(sampling, seed) | {"max_tokens": max_tokens, "stop": list(stop)}
+        if self._tokenizer is not None:
+            body["max_tokens"] = await self._room(len(prefix), max_tokens)
+            choice, usage = await self._complete((prefix, ()), body, lambda choice, usage: (choice, usage), _writing)
+            text = _text(choice.get("text"), self.url)
+        else:
+            choice, usage = await self._converse(bytes(prefix), body)
+            text = _text((choice.get("message") or {}).get("content"), self.url)
+        text, finish = _ended(text, choice, stop)
+        return Generation(tuple(await self.tokenize(text)), text, finish, usage)
+
+    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+        """Log-probabilities of the continuation; raises `EngineError` for endpoints that return none."""
+        if self._tokenizer is None:
+            raise EngineError(f"{self.url}: text alone cannot be scored; {_ADVICE}")
+        if not continuation or not prefix:
+            raise ScoreError("a score needs a continuation of at least one token, and a token before it")
+        await self._room(len(prefix) + len(continuation) - 1, 1)
+        if self._score_body is None:
+            self._score_body = await self._find_score(prefix, continuation)
+        start = len(prefix)
+        return await self._complete(
+            (prefix, continuation),
+            self._score_body,
+            lambda choice, usage: self._scoring(choice, usage, start, continuation),
+            reading,
+        )
+
+    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+        """Not offered: answers name tokens by their text."""
+        raise EngineError(f"{self.url}: an OpenAI-compatible endpoint does not number the next token")
+
+    def _scoring(self, choice: dict[str, Any], usage: Usage, start: int, continuation: TokenIds) -> Scoring:
+        if choice.get("prompt_logprobs") is not None:
+            return super()._scoring(choice, usage, start, continuation)
+        values = (choice.get("logprobs") or {}).get("token_logprobs")
+        end = start + len(continuation)
+        if not isinstance(values, list) or len(values) not in (end, end + 1):
+            raise ScoreError(f"{self.url}: log-probabilities of the prompt are missing", retryable=True)
+        return Scoring(finite(values[start:end], self.url), usage)
+
+    async def _find_score(self, prefix: TokenIds, continuation: TokenIds) -> dict[str, Any]:
+        """The request that returns log-probabilities of the prompt, found by looking at what comes back."""
+        ways: tuple[dict[str, Any], ...] = (
+            {"max_tokens": 1, "temperature": 0, "prompt_logprobs": 0},
+            {"max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1},
+            {"max_tokens": 0, "temperature": 0, "echo": True, "logprobs": 1},
+        )
+        for body in ways:
+            try:
+                await self._complete(
+                    (prefix, continuation),
+                    body,
+                    lambda choice, usage: self._scoring(_once(choice), usage, len(prefix), continuation),
+                    reading,
+                )
+            except EngineError as error:
+                if isinstance(error, ScoreError) or getattr(error, "status", 0) in (400, 404, 422, 501):
+                    continue
+                raise
+            return body
+        raise EngineError(f"{self.url}: cannot be a target: it returns no log-probabilities of the prompt")
+
+    async def _converse(self, prefix: bytes, body: dict[str, Any]) -> tuple[dict[str, Any], Usage]:
+        await self.info()
+        asked, _, said = prefix.partition(_CHAT_ENDS)
+        messages = json.loads(asked)
+        if said:
+            messages.append({"role": "assistant", "content": said.decode(errors="ignore")})
+            body = body | {"continue_final_message": True, "add_generation_prompt": False}
+
+        def read(answer: dict[str, Any]) -> tuple[dict[str, Any], Usage]:
+            try:
+                return answer["choices"][0], usage_of(answer.get("usage") or {})
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise EngineError(f"{self.url}: not an answer of chat completions", retryable=True) from error
+
+        whole = {"model": self._model, "messages": messages, **body}
+        try:
+            return await self.http.ask("v1/chat/completions", whole, read, _writing)
+        except HttpError as error:
+            if error.status == 400 and "context length" in error.body.lower():  # only the server can count the tokens
+                raise NoRoomError(str(error)) from error
+            raise
+
+    async def _ask_info(self) -> EngineInfo:
+        served = await self._served()
+        vocabulary = "text" if self._tokenizer is None else await self._tokenizer.vocabulary()
+        return EngineInfo("openai", self._model, vocabulary, served.get("max_model_len"), {"url": self.url})
+
+    async def _local_tokenizer(self) -> TokenizerThread:
+        if self._tokenizer is None:
+            raise EngineError(f"{self.url}: has no tokenizer to offer; {_ADVICE}")
+        return self._tokenizer
+
+
+def _writing(answer: tuple[dict[str, Any], Usage]) -> str:
+    """As `writing`, of an answer that is not a generation yet."""
+    return f"writing {answer[1].completion.bit_length()}"
+
+
+def _once(choice: dict[str, Any]) -> dict[str, Any]:
+    """The choice, if it holds log-probabilities at all; otherwise a final error, since asking again changes nothing."""
+    if choice.get("prompt_logprobs") is None and not (choice.get("logprobs") or {}).get("token_logprobs"):
+        raise ScoreError("no log-probabilities of the prompt")
+    return choice
+
+
+def _text(content: Any, url: str) -> str:
+    if not isinstance(content, str):
+        raise EngineError(
+            f"{url}: an answer without text (a server that keeps reasoning apart must be started without its parser)",
+            retryable=True,
+        )
+    return content
+
+
+def _ended(text: str, choice: dict[str, Any], stop: Sequence[str]) -> tuple[str, Finish]:
+    """Text with its stop string, and why it ended. Most endpoints cut the string off and do not say that they did.
+
+    So a text that may have met a stop string is taken to have met the first; if it was the end instead, the next
+    request comes back empty, and that is the end.
+    """
+    if choice.get("finish_reason") == "length":
+        return text, Finish.LENGTH
+    matched = choice.get("stop_reason")
+    if isinstance(matched, str):
+        return (text if matched in text else text + matched), Finish.STOP
+    if not stop or not text or "stop_reason" in choice:
+        return text, Finish.END
+    return text + stop[0], Finish.STOP
+
+
+def open_openai(address: str, options: EngineOptions) -> Engine:
+    """`openai:URL`, or several replicas of one model: `openai:URL,URL`."""
+    return open_replicas(address, options, OpenAIEngine)

@@ -1,0 +1,139 @@
+"""What engines behind a server have in common: one HTTP session, what is known of the model, a tokenizer, room."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from atts.engines.base import Engine, EngineOptions
+from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.servers.http import Http
+from atts.errors import EngineError, InputError, NoRoomError, ScoreError
+from atts.types import EngineInfo, Generation, GrowingIds, Message, Scoring, TokenIds, write_ids
+
+_ATTEMPTS = 8  # of one request; a server that fails every tenth then fails one in a hundred million
+
+
+class ServerEngine(Engine):
+    """A model behind a server: the parts that do not depend on its dialect.
+
+    A dialect says how to ask for the model (`_ask_info`) and for the name of a tokenizer; it writes `generate`,
+    `score` and `next_token`. `health` is the path that answers 200 when the server is up; `spare` tokens of the context
+    stay empty.
+    """
+
+    scheme = "server"
+    health = "health"
+    spare = 0
+
+    def __init__(self, url: str, options: EngineOptions | None = None) -> None:
+        self.options = options or EngineOptions()
+        self.url = checked_url(self.scheme, url)
+        self.http = Http(
+            self.url,
+            key=self.options.key,
+            concurrency=self.options.concurrency,
+            timeout=self.options.timeout,
+            attempts=_ATTEMPTS,
+            patience=self.options.patience,
+            health=self.health,
+        )
+        self._known: EngineInfo | None = None
+        self._tokenizer: TokenizerThread | None = None
+        if self.options.tokenizer:
+            self._tokenizer = TokenizerThread(self.options.tokenizer)
+
+    async def info(self) -> EngineInfo:
+        """What the server says of its model; asked once."""
+        if self._known is None:
+            self._known = await self._ask_info()
+        return self._known
+
+    async def render(self, messages: Sequence[Message]) -> list[int]:
+        """The chat by the model's template."""
+        return await (await self._local_tokenizer()).render(messages)
+
+    async def tokenize(self, text: str) -> list[int]:
+        """The text on its own."""
+        return await (await self._local_tokenizer()).tokenize(text) if text else []
+
+    async def detokenize(self, ids: TokenIds) -> str:
+        """The text of the ids."""
+        return await (await self._local_tokenizer()).detokenize(ids)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._tokenizer is not None:
+            self._tokenizer.close()
+        await self.http.close()
+
+    async def _ask_info(self) -> EngineInfo:
+        raise NotImplementedError
+
+    async def _local_tokenizer(self) -> TokenizerThread:
+        raise NotImplementedError
+
+    async def _room(self, tokens: int, wanted: int) -> int:
+        """How many of the wanted tokens fit behind so many. Raises `NoRoomError` if there is room for none."""
+        length = (await self.info()).context_length
+        room = wanted if length is None else min(wanted, length - tokens - self.spare)
+        if room < 1:
+            raise NoRoomError(f"{self.url}: {tokens} tokens leave no room in the context, which holds {length}")
+        return room
+
+    async def _optional(self, path: str) -> dict[str, Any]:
+        """What the server answers there; nothing if it does not know the path."""
+        try:
+            return await self.http.get(path)
+        except EngineError as error:
+            if getattr(error, "status", 0) in (400, 404, 405, 501):
+                return {}
+            raise
+
+
+def checked_url(scheme: str, url: str) -> str:
+    """The URL without a slash at its end; raises `InputError` unless it is `http://host[:port][/path]`.
+
+    A user's name or password is refused, and not repeated: addresses are shown, and saved with a run.
+    """
+    if re.match(r"[^/]*//[^/]*@", url):
+        raise InputError(
+            f"{scheme}: an address takes no user name or password (a key goes into ATTS_DRAFT_API_KEY,"
+            " ATTS_TARGET_API_KEY or ATTS_API_KEY)"
+        )
+    if not re.fullmatch(r"https?://[^\s/,?#]+(/[^\s,?#]*)?", url):
+        raise InputError(f"{scheme}:{url}: write it as {scheme}:http://host:port")
+    return url.rstrip("/")
+
+
+def writing(written: Generation) -> str:
+    """Which generations take about as long as this one: those of its length, give or take a factor of two."""
+    return f"writing {written.usage.completion.bit_length()}"
+
+
+def reading(scoring: Scoring) -> str:
+    """Which scores take about as long as this one: those for which as much had to be read anew."""
+    return f"reading {(scoring.usage.prompt - scoring.usage.cached).bit_length()}"
+
+
+def naming(pairs: object) -> str:
+    """Which requests for the next token take about as long: all."""
+    return "naming"
+
+
+def with_ids(body: bytes, name: str, prefix: TokenIds, continuation: TokenIds = ()) -> bytes:
+    """The JSON object, one key richer: the ids. Of a context that only grows, only what is new is written anew."""
+    written = memoryview(prefix.written() if isinstance(prefix, GrowingIds) else write_ids(prefix))
+    last = memoryview(write_ids(continuation))
+    parts = (written, last[:-1]) if last else (written[:-1],)  # without the comma behind the last id
+    # One copy of the context, however long it is.
+    return b"".join((b'{"', name.encode(), b'":[', *parts, b"],", body[1:]))
+
+
+def finite(values: Sequence[Any], url: str) -> tuple[float, ...]:
+    """The values, all of them finite numbers; anything else is a `ScoreError`, and worth another try."""
+    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
+        raise ScoreError(f"{url}: log-probabilities are missing or not finite", retryable=True)
+    return tuple(map(float, values))

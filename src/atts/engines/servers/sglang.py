@@ -1,0 +1,209 @@
+"""SGLang's native interface, 0.4.3 to current: `sglang:http://host:port`.
+
+The interface is described at https://docs.sglang.io/basic_usage/native_api.html and …/sampling_params.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from atts.engines.base import Engine, EngineOptions
+from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.servers.replicas import open_replicas
+from atts.engines.servers.server import ServerEngine, finite, naming, reading, with_ids, writing
+from atts.errors import EngineError, ScoreError
+from atts.types import EngineInfo, Finish, Generation, Sampling, Scoring, TokenIds, Usage
+
+T = TypeVar("T")
+
+_SEEDS = 2**31 - 1  # seeds are 32-bit there
+_SEEDED = (
+    0,
+    5,
+    3,
+)  # the first version that knows `sampling_seed`; earlier ones answer 500 to whatever they do not know
+
+
+class SglangEngine(ServerEngine):
+    """A model on an SGLang server.
+
+    Scores ask for log-probabilities from the token before the boundary on: that entry is always null there, and the
+    prefix before it is served from the radix cache, which the takeover then finds warm. The server has no way to
+    apply a chat template, so a tokenizer is loaded here: by default the one that the server names. Versions before
+    0.5.3, and servers that do not say theirs, get no seeds: `details["seeds"]` says so.
+    """
+
+    scheme = "sglang"
+    spare = 1  # some versions refuse a request that would fill the context to the last token
+
+    def __init__(self, url: str, options: EngineOptions | None = None) -> None:
+        super().__init__(url, options)
+        self._count = itertools.count()
+        self._name = os.urandom(6).hex()
+
+    async def generate(
+        self,
+        prefix: TokenIds,
+        *,
+        max_tokens: int,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Generation:
+        """Write after the prefix; see `Engine.generate`. Ids are read off the log-probabilities, as all versions do."""
+        seeds = (await self.info()).details["seeds"]
+        parameters = _parameters(sampling, seed if seeds else None) | {
+            "max_new_tokens": await self._room(len(prefix), max_tokens),
+            "stop": list(stop),
+            "no_stop_trim": True,
+        }
+        faithful = sampling.temperature in (0, 1)  # the server reports them after dividing by the temperature
+        return await self._generate(
+            prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful), writing
+        )
+
+    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+        """Log-probabilities of the continuation; see `Engine.score`."""
+        if not continuation or not prefix:
+            raise ScoreError("a score needs a continuation of at least one token, and a token before it")
+        await self._room(len(prefix) + len(continuation) - 1, 1)
+        body = {
+            "sampling_params": {"max_new_tokens": 0, "temperature": 0},
+            "logprob_start_len": len(prefix) - 1,
+        }
+        return await self._generate(
+            prefix, body, lambda answer: self._scoring(answer, continuation), reading, continuation
+        )
+
+    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+        """The likeliest next tokens."""
+        await self._room(len(prefix), 1)
+        body = {"sampling_params": {"max_new_tokens": 1, "temperature": 0}, "top_logprobs_num": top}
+
+        def read(answer: dict[str, Any]) -> list[tuple[int, float]]:
+            try:
+                first = answer["meta_info"]["output_top_logprobs"][0]
+                return list(zip((int(e[1]) for e in first), finite([e[0] for e in first], self.url), strict=True))
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
+
+        return await self._generate(prefix, body, read, naming)
+
+    async def _generate(
+        self,
+        prefix: TokenIds,
+        body: dict[str, Any],
+        read: Callable[[dict[str, Any]], T],
+        kind: Callable[[T], str],
+        continuation: TokenIds = (),
+    ) -> T:
+        sent: list[str] = []
+
+        def write() -> bytes:
+            # What failed here may still be running there, and the server takes no name twice.
+            abort()
+            sent.append(f"{self._name}-{next(self._count)}")
+            whole = {"logprob_start_len": -1, **body, "return_logprob": True, "rid": sent[-1]}
+            return with_ids(json.dumps(whole, separators=(",", ":")).encode(), "input_ids", prefix, continuation)
+
+        def abort() -> None:
+            if sent:
+                self.http.tell("abort_request", {"rid": sent[-1]})
+
+        try:
+            return await self.http.ask("generate", write, read, kind)
+        except asyncio.CancelledError:
+            abort()  # a connection that is closed is noticed after seconds only
+            raise
+
+    def _generation(self, answer: dict[str, Any], stop: Sequence[str], faithful: bool) -> Generation:
+        try:
+            meta = answer["meta_info"]
+            reason = meta["finish_reason"]
+            entries = meta["output_token_logprobs"]
+            ids = [int(entry[1]) for entry in entries]
+            text = str(answer["text"])
+            kind, matched = reason["type"], reason.get("matched")
+            usage = Usage(int(meta["prompt_tokens"]), int(meta.get("cached_tokens", 0)), int(meta["completion_tokens"]))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise EngineError(f"{self.url}: not the answer of SGLang's /generate", retryable=True) from error
+        if kind == "abort":
+            raise EngineError(f"{self.url}: aborted: {reason.get('message', 'no reason given')}", retryable=True)
+        if not ids:
+            raise EngineError(f"{self.url}: an answer without a single token", retryable=True)
+        if isinstance(matched, str) and matched not in stop:  # "NaN happened" is said in this way
+            raise EngineError(f"{self.url}: ended by {matched!r}, which is no stop string", retryable=True)
+        values = finite([entry[0] for entry in entries], self.url)
+        finish = Finish.LENGTH if kind == "length" else Finish.STOP if isinstance(matched, str) else Finish.END
+        if finish is Finish.END and ids[-1] == matched:
+            ids, values = ids[:-1], values[:-1]
+        if ids and not text and finish is not Finish.END:
+            raise EngineError(f"{self.url}: tokens without their text", retryable=True)
+        return Generation(tuple(ids), text, finish, usage, values if faithful else None)
+
+    def _scoring(self, answer: dict[str, Any], continuation: TokenIds) -> Scoring:
+        try:
+            meta = answer["meta_info"]
+            entries = meta["input_token_logprobs"][1:]
+            said = [int(entry[1]) for entry in entries]
+            usage = Usage(int(meta["prompt_tokens"]), int(meta.get("cached_tokens", 0)))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ScoreError(f"{self.url}: log-probabilities of the prompt are missing", retryable=True) from error
+        # The last id of a vocabulary, and those beyond it, are reported as 0.
+        if len(said) != len(continuation) or any(a != b and a for a, b in zip(said, continuation, strict=True)):
+            raise ScoreError(f"{self.url}: log-probabilities are those of other tokens", retryable=True)
+        return Scoring(finite([entry[0] for entry in entries], self.url), usage)
+
+    async def _ask_info(self) -> EngineInfo:
+        # Versions before 0.5 know the second name only.
+        model = await self._optional("model_info") or await self._optional("get_model_info")
+        server = await self._optional("server_info") or await self._optional("get_server_info")
+        if not model:
+            raise EngineError(f"{self.url}: does not speak SGLang's native interface (no model_info there)")
+        served = (await self._optional("v1/models")).get("data") or [{}]
+        length = served[0].get("max_model_len") or server.get("context_length") or server.get("max_req_input_len")
+        name = str(model.get("model_path", "unknown"))
+        if self._tokenizer is None:
+            self._tokenizer = TokenizerThread(str(model.get("tokenizer_path") or name))
+        version = str(server.get("version", "unknown"))
+        return EngineInfo(
+            engine="sglang",
+            model=name.rstrip("/").rpartition("/")[2],
+            vocabulary=await self._tokenizer.vocabulary(),
+            context_length=length,
+            details={"url": self.url, "version": version, "seeds": _knows_seeds(version)},
+        )
+
+    async def _local_tokenizer(self) -> TokenizerThread:
+        await self.info()
+        assert self._tokenizer is not None
+        return self._tokenizer
+
+
+def _parameters(sampling: Sampling, seed: int | None) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+    if sampling.top_k:
+        parameters["top_k"] = sampling.top_k
+    if seed is not None:
+        parameters["sampling_seed"] = seed % _SEEDS
+    return parameters
+
+
+def _knows_seeds(version: str) -> bool:
+    """Whether a server of that version takes `sampling_seed`; candidates for the first that does have none yet."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)(rc)?", version)
+    if found is None:
+        return False
+    number = tuple(int(part) for part in found.groups()[:3])
+    return number > _SEEDED or (number == _SEEDED and not found[4])
+
+
+def open_sglang(address: str, options: EngineOptions) -> Engine:
+    """`sglang:URL`, or several replicas of one model: `sglang:URL,URL`."""
+    return open_replicas(address, options, SglangEngine)

@@ -1,0 +1,250 @@
+"""vLLM's completions, 0.10.2 to current: `vllm:http://host:port`.
+
+The interface is described at https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from atts.engines.base import PROBED, Engine, EngineOptions
+from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.servers.replicas import open_replicas
+from atts.engines.servers.server import ServerEngine, finite, naming, reading, with_ids, writing
+from atts.errors import EngineError, ScoreError
+from atts.types import EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
+
+T = TypeVar("T")
+
+# Texts that tokenizers cut differently: scripts, spaces, digits, code, and the special tokens of model families.
+_PROBE = (
+    "The quick brown fox's 12345.6789 jumps;\n\n\tover  the   lazy dog?! ",
+    "Größe, naïve café — “quotes” … ≤ ∑∫√π 中文测试，日本語のテキスト 한국어 русский العربية हिन्दी 🙂👩‍🔬",
+    "def f(x: int) -> str:\n    return f'{x:>8}'  # \\boxed{\\frac{1}{2}}\r\n",
+    "<think>\n</think> <|im_start|> <|im_end|> <|endoftext|> <｜User｜> <｜Assistant｜> <s> </s> [INST] <|eot_id|>",
+    "unbelievable internationalization antidisestablishmentarianism hydroxychloroquine electroencephalography",
+)
+
+
+class VllmEngine(ServerEngine):
+    """A model on a vLLM server.
+
+    A score asks for the log-probabilities of the whole prompt, because vLLM offers no other, and pays a full prefill:
+    its prefix cache is not used for them. The server renders and tokenises.
+    """
+
+    scheme = "vllm"
+    spare = 1  # a score draws one token, for which there has to be room behind a chunk
+
+    def __init__(self, url: str, options: EngineOptions | None = None) -> None:
+        address, _, self.model = url.partition("#")
+        super().__init__(address.removesuffix("/").removesuffix("/v1"), options)
+        self._model = ""
+
+    async def render(self, messages: Sequence[Message]) -> list[int]:
+        """The chat by the server's template."""
+        if self._tokenizer is not None:
+            return await self._tokenizer.render(messages)
+        continued = messages[-1].role == "assistant"
+        body = {
+            "messages": [message._asdict() for message in messages],
+            "add_generation_prompt": not continued,
+            "continue_final_message": continued,
+            "add_special_tokens": False,
+        }
+        return await self._ask_tokens(body)
+
+    async def tokenize(self, text: str) -> list[int]:
+        """The text on its own."""
+        if self._tokenizer is not None or not text:
+            return await super().tokenize(text)
+        return await self._ask_tokens({"prompt": text, "add_special_tokens": False})
+
+    async def detokenize(self, ids: TokenIds) -> str:
+        """The text of the ids."""
+        if self._tokenizer is not None:
+            return await self._tokenizer.detokenize(ids)
+        await self.info()
+        answer = await self.http.post("detokenize", {"model": self._model, "tokens": list(ids)})
+        return str(answer.get("prompt", ""))
+
+    async def generate(
+        self,
+        prefix: TokenIds,
+        *,
+        max_tokens: int,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Generation:
+        """Write after the prefix; see `Engine.generate`."""
+        body = sampling_parameters(sampling, seed) | {
+            "max_tokens": await self._room(len(prefix), max_tokens),
+            "stop": list(stop),
+            "include_stop_str_in_output": True,
+            "logprobs": 0,
+            "return_token_ids": True,
+        }
+        return await self._complete((prefix, ()), body, self._generation, writing)
+
+    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+        """Log-probabilities of the continuation; see `Engine.score`."""
+        if not continuation or not prefix:
+            raise ScoreError("a score needs a continuation of at least one token, and a token before it")
+        await self._room(len(prefix) + len(continuation) - 1, 1)
+        # One token is drawn too, from the same prefill; without one the server refuses.
+        body = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+        return await self._complete(
+            (prefix, continuation),
+            body,
+            lambda choice, usage: self._scoring(choice, usage, len(prefix), continuation),
+            reading,
+        )
+
+    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+        """The likeliest next tokens."""
+        await self._room(len(prefix), 1)
+        body = {"max_tokens": 1, "temperature": 0, "logprobs": top, "return_tokens_as_token_ids": True}
+
+        def read(choice: dict[str, Any], usage: Usage) -> list[tuple[int, float]]:
+            try:
+                first = choice["logprobs"]["top_logprobs"][0]
+                values = finite(list(first.values()), self.url)
+                pairs = [(int(key.removeprefix("token_id:")), value) for key, value in zip(first, values, strict=True)]
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+                raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
+            return sorted(pairs, key=lambda pair: -pair[1])[:top]
+
+        return await self._complete((prefix, ()), body, read, naming)
+
+    async def _complete(
+        self,
+        prompt: tuple[TokenIds, TokenIds],
+        body: dict[str, Any],
+        read: Callable[[dict[str, Any], Usage], T],
+        kind: Callable[[T], str],
+    ) -> T:
+        await self.info()
+        plain = json.dumps({"model": self._model, **body}, separators=(",", ":")).encode()
+
+        def read_choice(answer: dict[str, Any]) -> T:
+            try:
+                choice, usage = answer["choices"][0], usage_of(answer.get("usage") or {})
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise EngineError(f"{self.url}: not an answer of /v1/completions", retryable=True) from error
+            return read(choice, usage)
+
+        return await self.http.ask("v1/completions", lambda: with_ids(plain, "prompt", *prompt), read_choice, kind)
+
+    def _generation(self, choice: dict[str, Any], usage: Usage) -> Generation:
+        if "token_ids" not in choice:
+            raise EngineError(f"{self.url}: returns no token ids (vLLM 0.10.2 or later is needed)")
+        try:
+            ids = [int(token) for token in choice["token_ids"]]
+            text = str(choice["text"])
+            reason, matched = choice["finish_reason"], choice.get("stop_reason")
+            tokens, values = choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise EngineError(f"{self.url}: not an answer of vLLM's /v1/completions", retryable=True) from error
+        if not ids or len(values) != len(ids):
+            raise EngineError(f"{self.url}: {len(ids)} tokens with {len(values)} log-probabilities", retryable=True)
+        values = finite(values, self.url)
+        finish = Finish.LENGTH if reason == "length" else Finish.STOP if isinstance(matched, str) else Finish.END
+        if finish is Finish.END:
+            ids, values = ids[:-1], values[:-1]
+        elif not text:
+            raise EngineError(f"{self.url}: tokens without their text", retryable=True)
+        elif finish is Finish.STOP:
+            text += _behind_stop(text, str(tokens[-1]))
+        return Generation(tuple(ids), text, finish, usage, values)
+
+    def _scoring(self, choice: dict[str, Any], usage: Usage, start: int, continuation: TokenIds) -> Scoring:
+        entries = choice.get("prompt_logprobs")
+        if not isinstance(entries, list) or len(entries) != start + len(continuation):
+            raise ScoreError(f"{self.url}: log-probabilities of the prompt are missing", retryable=True)
+        try:
+            pairs = zip(entries[start:], continuation, strict=True)
+            values = [entry[str(token)]["logprob"] for entry, token in pairs]
+        except (KeyError, TypeError) as error:
+            raise ScoreError(f"{self.url}: log-probabilities are those of other tokens", retryable=True) from error
+        return Scoring(finite(values, self.url), usage)
+
+    async def _ask_tokens(self, body: dict[str, Any]) -> list[int]:
+        if not self._model:
+            await self.info()
+        answer = await self.http.post("tokenize", {"model": self._model, **body})
+        tokens = answer.get("tokens")
+        if not isinstance(tokens, list):
+            raise EngineError(f"{self.url}: /tokenize returned no tokens")
+        return [int(token) for token in tokens]
+
+    async def _ask_info(self) -> EngineInfo:
+        served = await self._served()
+        version = (await self._optional("version")).get("version")
+        if version is None and (await self._optional("get_model_info") or await self._optional("model_info")):
+            raise EngineError(f"{self.url}: this is an SGLang server: write it as sglang:{self.url}")
+        return EngineInfo(
+            engine="vllm",
+            model=self._model.rstrip("/").rpartition("/")[2],
+            vocabulary=await self._vocabulary(),
+            context_length=served.get("max_model_len"),
+            details={"url": self.url, "version": str(version or "unknown")},
+        )
+
+    async def _served(self) -> dict[str, Any]:
+        """What the server says of the model that is meant: the one after `#` in the address, or else its first."""
+        served = (await self._optional("v1/models")).get("data") or []
+        if not served:
+            raise EngineError(f"{self.url}: does not speak OpenAI's interface (no v1/models there)")
+        wanted = self.model or str(served[0]["id"])
+        found = [entry for entry in served if entry.get("id") == wanted]
+        if not found:
+            names = ", ".join(str(entry.get("id")) for entry in served[:5])
+            raise EngineError(f"{self.url}: serves no {wanted!r} (it serves {names})")
+        self._model = wanted
+        entry: dict[str, Any] = found[0]
+        return entry
+
+    async def _vocabulary(self) -> str:
+        """A fingerprint: of the whole vocabulary by a local tokenizer, otherwise of how telling texts are cut."""
+        if self._tokenizer is not None:
+            return await self._tokenizer.vocabulary()
+        cut = [await self._ask_tokens({"prompt": text, "add_special_tokens": False}) for text in _PROBE]
+        return PROBED + hashlib.sha256(json.dumps(cut).encode()).hexdigest()[:16]
+
+    async def _local_tokenizer(self) -> TokenizerThread:
+        assert self._tokenizer is not None
+        return self._tokenizer
+
+
+def sampling_parameters(sampling: Sampling, seed: int | None) -> dict[str, Any]:
+    """How to draw, as OpenAI's interface calls it; `top_k` is vLLM's addition."""
+    parameters: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+    if sampling.top_k:
+        parameters["top_k"] = sampling.top_k
+    if seed is not None:
+        parameters["seed"] = seed
+    return parameters
+
+
+def usage_of(usage: dict[str, Any]) -> Usage:
+    """Tokens of a request, as OpenAI's interface counts them."""
+    details = usage.get("prompt_tokens_details") or {}
+    cached = details.get("cached_tokens") or 0
+    return Usage(int(usage.get("prompt_tokens", 0)), int(cached), int(usage.get("completion_tokens", 0)))
+
+
+def _behind_stop(text: str, last: str) -> str:
+    """What the last token says behind the stop string; the server leaves it out of the text, not out of the ids."""
+    for cut in range(len(last)):
+        if text.endswith(last[: len(last) - cut]):
+            return last[len(last) - cut :]
+    return ""
+
+
+def open_vllm(address: str, options: EngineOptions) -> Engine:
+    """`vllm:URL`, or several replicas of one model: `vllm:URL,URL`."""
+    return open_replicas(address, options, VllmEngine)

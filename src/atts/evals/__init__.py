@@ -1,1 +1,0 @@
-"""Experiments: problems in, a run folder out."""

@@ -1,0 +1,239 @@
+"""A run read back from its folder: typed turns and chains, verdicts, figures, and tables for pandas."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atts import problems as datasets
+from atts.config.run import RunConfig
+from atts.errors import InputError
+from atts.grading import graders
+from atts.pipeline.strategies import strategy_named
+from atts.results.export import chain_row, turn_row
+from atts.runs.summary import Tally
+from atts.stats.calibrators import CALIBRATORS
+from atts.stats.estimate import Outcomes, classes, majority, vote
+from atts.store.store import Journal, Key, RunFolder
+from atts.types import Chain, Decision, EngineInfo, Problem, Role, Status, Turn
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run as it stands in its folder, finished or not.
+
+    `turns` holds the turns of every chain in order, also of chains that have not ended. `verdicts` has an entry for
+    every chain that ended: True, False, or None where nothing could be graded (failed, cancelled, undecidable).
+    `summary` has the keys of `summary.json`, computed from the journal, so that a killed run has figures too.
+    `damaged` numbers the journal lines that could not be read, `unused` counts the turns of a chain that could not be
+    used because one before them is missing. `sessions` has an entry for the run's beginning and each
+    time that it was resumed.
+    """
+
+    path: Path
+    config: RunConfig
+    description: Mapping[str, Any]
+    problems: tuple[Problem, ...]
+    turns: Mapping[Key, list[Turn]]
+    chains: Mapping[Key, Chain]
+    verdicts: Mapping[Key, bool | None]
+    votes: Mapping[Key, str]
+    summary: Mapping[str, Any]
+    damaged: tuple[int, ...]
+    sessions: tuple[Mapping[str, Any], ...] = ()
+    unused: Mapping[Key, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the run is called where several are shown: its folder's name."""
+        return self.path.resolve().name
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What became of every sample, for the estimates of `atts.stats.estimate`; shape [problem, sample]."""
+        shape = (len(self.problems), self.config.samples)
+        correct, turns = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
+        answers: list[list[str | None]] = [[None] * shape[1] for _ in self.problems]
+        for row, problem in enumerate(self.problems):
+            for sample in range(shape[1]):
+                chain = self.chains.get((problem.id, sample))
+                if chain is None or chain.status is not Status.DONE:
+                    continue
+                verdict = self.verdicts[problem.id, sample]
+                turns[row, sample] = chain.turns
+                answers[row][sample] = self.votes.get((problem.id, sample))
+                correct[row, sample] = np.nan if verdict is None else float(verdict)
+        return Outcomes.of(correct, classes(answers), turns)
+
+    @cached_property
+    def majority(self) -> NDArray[np.float64]:
+        """maj@k of each problem; where a decided vote has ended it early, that vote. NaN where samples are missing."""
+        column = majority(self.outcomes)[:, -1]
+        if self.config.vote_stop == "off":
+            return column
+        samples = range(self.config.samples)
+        whole = [all((problem.id, sample) in self.chains for sample in samples) for problem in self.problems]
+        return np.where(np.isnan(column) & whole, vote(self.outcomes), column)
+
+    def frame(self) -> pandas.DataFrame:
+        """One row a chain that ended: the columns of `atts export`, and `text`.
+
+        Raises InputError where pandas is not installed.
+        """
+        rows = [
+            chain_row(chain, self.turns.get(key, []), self.verdicts[key]) | {"text": chain.text}
+            for key, chain in self.chains.items()
+        ]
+        return _pandas().DataFrame(rows)
+
+    def turn_frame(self) -> pandas.DataFrame:
+        """One row a turn, also of chains that have not ended: the columns of `atts export --table turns`.
+
+        Raises InputError where pandas is not installed.
+        """
+        return _pandas().DataFrame([turn_row(turn) for turns in self.turns.values() for turn in turns])
+
+
+def load_run(path: str | Path) -> LoadedRun:
+    """Read a run folder. Damaged lines of the journal are numbered and left out; the rest is read.
+
+    Raises InputError where there is no run, or its problems cannot be read.
+    """
+    folder = RunFolder.open(Path(path))
+    problems = tuple(folder.problems())
+    journal = folder.journal()
+    journal.only(problems, folder.config.samples)
+    verdicts, votes = graded(folder.config, problems, journal.chains.values())
+    return LoadedRun(
+        path=folder.path,
+        config=folder.config,
+        description=folder.run,
+        problems=problems,
+        turns=journal.turns,
+        chains=journal.chains,
+        verdicts=verdicts,
+        votes=votes,
+        summary=_summary(folder, problems, journal, verdicts, votes),
+        damaged=tuple(journal.damaged),
+        sessions=tuple(folder.sessions()),
+        unused=journal.unused,
+    )
+
+
+def graded(
+    config: RunConfig, problems: Sequence[Problem], chains: Iterable[Chain]
+) -> tuple[dict[Key, bool | None], dict[Key, str]]:
+    """The run's own verdict on every chain of its problems, and its vote; equal answers to a problem are graded once.
+
+    Raises InputError where the grader's extra is not installed.
+    """
+    grader = graders.named(config.grader or datasets.describe(config.problems).grader)
+    by_id = {problem.id: problem for problem in problems}
+    known: dict[tuple[str, str], tuple[bool | None, str]] = {}
+    verdicts: dict[Key, bool | None] = {}
+    votes: dict[Key, str] = {}
+    try:
+        for chain in chains:
+            if chain.problem not in by_id:
+                continue
+            key = (chain.problem, chain.sample)
+            verdicts[key] = False if chain.status is Status.DONE and chain.answer is None else None
+            if chain.status is Status.DONE and chain.answer is not None:
+                asked = (chain.problem, chain.answer)
+                if asked not in known:
+                    known[asked] = (grader.grade(chain.answer, by_id[chain.problem]), grader.key(chain.answer))
+                verdicts[key], votes[key] = known[asked]
+    finally:
+        if (close := getattr(grader, "close", None)) is not None:
+            close()
+    return verdicts, votes
+
+
+def _summary(
+    folder: RunFolder,
+    problems: tuple[Problem, ...],
+    journal: Journal,
+    verdicts: Mapping[Key, bool | None],
+    votes: Mapping[Key, str],
+) -> dict[str, Any]:
+    """The figures of what the journal holds; wall time, engines and warnings are those of the last summary."""
+    config = folder.config
+    written = _written(folder)
+    by_answer = {journal.chains[key].answer: vote for key, vote in votes.items()}
+    tally = Tally(
+        [problem.id for problem in problems],
+        config.samples,
+        lambda answer: by_answer.get(answer, answer),
+        stop=config.vote_stop,
+        error=config.vote_error,
+    )
+    for session in by_session(journal.turns, folder.sessions()):
+        for turn in session:
+            tally.turn(turn)
+        tally.pause()  # nobody waited while the run was not going on
+    for key, chain in journal.chains.items():
+        tally.chain(chain, verdicts[key])
+    controlled = strategy_named(config.strategy).controlled
+    decisions = [turn.decision for turns in journal.turns.values() for turn in turns if turn.decision is not None]
+    certificate = _certificate(config, decisions) if controlled else None
+    return tally.summary(
+        strategy=config.strategy,
+        data=datasets.label(config.problems, split=config.split, subset=config.subset),
+        wall=max(written.get("time", {}).get("wall_s") or 0.0, journal.last_time),
+        certificate=certificate,
+        rate=config.rate if controlled else None,
+        engines={role: info for role in Role if (info := _engine(written, role)) is not None},
+        warnings=written.get("warnings", []),
+    )
+
+
+def by_session(turns: Mapping[Key, list[Turn]], sessions: Sequence[Mapping[str, Any]]) -> list[list[Turn]]:
+    """The turns that began in each session of the run, those of a chain in their order."""
+    resumed = [session.get("time", 0.0) for session in sessions[1:]]
+    found: list[list[Turn]] = [[] for _ in range(len(resumed) + 1)]
+    for chain in turns.values():
+        for turn in chain:
+            began = min((piece.span.ready for piece in turn.written), default=0.0)
+            found[bisect_right(resumed, began)].append(turn)
+    return found
+
+
+def _written(folder: RunFolder) -> dict[str, Any]:
+    """The last summary; nothing where there is none, or none that can be read: the journal is the truth."""
+    try:
+        return folder.summary_if_any() or {}
+    except InputError:
+        return {}
+
+
+def _certificate(config: RunConfig, decisions: list[Decision]) -> dict[str, dict[str, float]]:
+    settings = config.calibrator_settings()
+    calibrator = CALIBRATORS[settings.name](settings)  # without its recorded scores: it only counts
+    for decision in sorted(decisions, key=lambda decision: decision.index):
+        calibrator.replay(decision)
+    return calibrator.certificate()
+
+
+def _engine(summary: Mapping[str, Any], role: Role) -> EngineInfo | None:
+    found = dict(summary.get("engines", {}).get(role.value, {}))
+    if not found:
+        return None
+    return EngineInfo(found.pop("engine", "?"), found.pop("model", "?"), vocabulary="", details=found)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise InputError("data frames need pandas: pip install pandas") from error
+    return pandas

@@ -1,0 +1,1 @@
+"""How the bundled pair was trained: `python -m tools.train.train` makes the same weights again."""
