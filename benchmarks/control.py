@@ -27,7 +27,8 @@ from atts.calibration.arrival import parse_order
 from atts.calibration.files import read_calibration
 from atts.calibration.replay import Record, decide_all, read_record
 from atts.stats.audit import Audit, audit, averaged
-from atts.stats.calibrators import CalibrationScore, Tracked, make_calibrator
+from atts.stats.calibrators import CalibrationScore, make_calibrator
+from atts.stats.calibrators.tracked import Tracked
 from atts.stats.conformal import ScoreBank
 from atts.stats.settings import CalibratorSettings
 from atts.types import Chunk, Decision

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atts.stats.calibrators import Ranked
+from atts.stats.calibrators.ranked import Ranked
 from atts.stats.settings import CalibratorSettings
 from atts.types import Chunk, Decision
 

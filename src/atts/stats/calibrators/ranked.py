@@ -1,0 +1,47 @@
+"""Rank within rounds that everyone waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from atts.seeds import uniform
+from atts.stats.calibrators.base import RateCalibrator
+from atts.stats.conformal import usable
+from atts.stats.settings import CalibratorSettings
+from atts.types import Chunk, Decision
+
+
+class Ranked(RateCalibrator):
+    """Rank among the samples of the same problem at the same turn, once all are known: strategy lockstep's own.
+
+    Guarantee: of n scored samples exactly rate · n are taken over, the strangest ones; a fraction is rounded up or down
+    by a number derived from problem and turn, so that it is right on average. Needs: every score of the round before
+    its first decision (`announce`), that is, a barrier. Price: the time that everyone waits for the slowest.
+    """
+
+    def __init__(self, settings: CalibratorSettings) -> None:
+        super().__init__(settings)
+        self._rounds: dict[tuple[str, int], dict[int, float]] = {}
+
+    def announce(self, chunk: Chunk, score: float | None) -> None:
+        """Rank the score with the others of its round."""
+        if score is not None and usable(score):
+            self._rounds.setdefault((chunk.problem, chunk.turn), {})[chunk.sample] = score
+
+    def p_value(self, chunk: Chunk, score: float, u: float) -> float:
+        """(rank − v) / n: the strangest of n samples has rank 1, equal scores rank by sample, v is the round's own."""
+        self.announce(chunk, score)
+        scores = self._rounds[chunk.problem, chunk.turn]
+        rank = sum((other, -sample) >= (score, -chunk.sample) for sample, other in scores.items())
+        return (rank - uniform(0, chunk.problem, chunk.turn, "round")) / len(scores)
+
+    def learn(self, decision: Decision) -> None:
+        """Know the score, so that a resumed round is ranked as a whole."""
+        self.announce(decision.chunk, decision.score)
+
+    def _state(self) -> dict[str, Any]:
+        rounds = sorted(self._rounds.items())
+        return {"rounds": [[*key, [list(pair) for pair in sorted(scores.items())]] for key, scores in rounds]}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._rounds = {(problem, turn): dict(scores) for problem, turn, scores in state["rounds"]}

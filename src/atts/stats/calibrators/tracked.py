@@ -1,0 +1,82 @@
+"""Online ranks with feedback on the rates of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from atts.stats.calibrators.online import Online
+from atts.stats.control import GroupTrackers, QuestionEffects, question_step
+from atts.stats.settings import CalibratorSettings
+from atts.types import Chunk
+
+
+class Tracked(Online):
+    """Online ranks, and feedback on the rate of the run, of its start, of each turn and (option) of each question.
+
+    Guarantee: for any scores, any feedback and any order of arrival, the summed deviation of every group from the
+    promise is exactly `-theta / eta` of its integrator, and without a hard budget at most `sqrt(c T / eta)` after T
+    decisions, c about 0.5 (docs/guarantees.md). Needs: nothing, not even a calibration set. Price: thresholds move, so
+    that two chunks with equal p-values may be decided differently, and selectivity is a little below a fixed rule's.
+
+    With `by_turn=False` chunks of all turns are ranked together and no turn has a rate of its own: right where turns
+    differ in how often the draft errs; the price is that turns get what their scores ask for. `gain` scales the steps:
+    1 holds the rate over hundreds of decisions, 0.05 over thousands, so that a run of hard questions is not starved.
+
+    With `scope="question"` a score is first relieved of its question's shrunk effect, times `strength`, so that
+    takeovers spread over the questions; the price is selectivity between questions.
+    """
+
+    STEPS: Mapping[str, float] = {"all": 0.02, "turn": 0.05, "start": 0.05}
+    START = 256  # decisions that form a group of their own, so that a cold start settles sooner
+
+    def __init__(self, settings: CalibratorSettings) -> None:
+        super().__init__(settings)
+        kinds = [kind for kind in self.STEPS if kind != "turn" or settings.by_turn is not False]
+        steps = {kind: settings.gain * self.STEPS[kind] for kind in kinds}
+        self.effects: QuestionEffects | None = None
+        if settings.scope == "question":
+            steps["question"] = settings.gain * question_step(settings.strength)
+            self.effects = QuestionEffects(settings.strength)
+        self.trackers = GroupTrackers(self.rate, steps)
+
+    def groups(self, chunk: Chunk, index: int) -> tuple[str, ...]:
+        """All, the turn, the first decisions of the run, and in question scope the question."""
+        groups = super().groups(chunk, index)
+        if index < self.START and "start" in self.STEPS:
+            groups += ("start",)
+        return groups if self.effects is None else (*groups, f"question:{chunk.problem}")
+
+    def p_value(self, chunk: Chunk, score: float, u: float) -> float:
+        """Smoothed p-value, in question scope of what the question's effect leaves of the score."""
+        return super().p_value(chunk, self._relieved(chunk, score), u)
+
+    def threshold(self, groups: Iterable[str]) -> float:
+        """The rate, and what the groups of the chunk are behind of it."""
+        return self.trackers.threshold(groups, self.tally)
+
+    def bank(self, chunk: Chunk, score: float) -> None:
+        """Bank what is ranked, then learn what the question does to its scores."""
+        super().bank(chunk, self._relieved(chunk, score))
+        if self.effects is not None:
+            self.effects.add(chunk, score)
+
+    def certificate(self) -> dict[str, dict[str, float]]:
+        """Beside the rate of every group its integrator: `deviation` is `-theta / (eta n)`."""
+        certificate = super().certificate()
+        for group, entry in certificate.items():
+            if step := self.trackers.step(group):
+                entry |= {"theta": self.trackers.theta(group, self.tally), "eta": step}
+        return certificate
+
+    def _relieved(self, chunk: Chunk, score: float) -> float:
+        return score if self.effects is None else score - self.effects.shift(chunk)
+
+    def _state(self) -> dict[str, Any]:
+        effects = None if self.effects is None else self.effects.state()
+        return {**super()._state(), "effects": effects}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        if self.effects is not None:
+            self.effects.restore(state["effects"])
