@@ -5,12 +5,15 @@ Standard library only, so that every layer can import it. Log-probabilities are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 TokenIds = Sequence[int]
+
+ChainKey = Hashable
+"""What tells a chain from every other that is open on the same engine."""
 
 
 class GrowingIds(list[int]):

@@ -119,7 +119,7 @@ async def test_an_engine_that_writes_without_log_probabilities_reads_what_it_wro
 
 async def test_a_chunk_that_cannot_be_read_is_never_ranked() -> None:
     class Blind(Mute):
-        async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+        async def score(self, prefix: TokenIds, continuation: TokenIds, **others: object) -> Scoring:
             raise ScoreError("no log-probabilities")
 
     made = Bench(Blind(), strategy="atts-self", slots=SlotSettings(chains=4))

@@ -198,9 +198,9 @@ class Narrow(ScriptedEngine):
         self._require(prefix, 1)
         return await super().generate(prefix, **others)
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, **others: Any) -> Scoring:
         self._require(prefix, len(continuation))
-        return await super().score(prefix, continuation)
+        return await super().score(prefix, continuation, **others)
 
     def _require(self, prefix: TokenIds, more: int) -> None:
         if len(bytes(prefix).rpartition(b"<assistant>")[2]) + more > self.room:

@@ -30,7 +30,7 @@ class Grading(ScriptedEngine):
             self.chats.append(messages)
         return await super().render(messages)
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, **others: object) -> list[tuple[int, float]]:
         await self._request("next_token", len(prefix))
         return self.grade(bytes(prefix).decode(errors="replace"))[:top]
 

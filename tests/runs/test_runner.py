@@ -178,9 +178,9 @@ async def test_another_prompt_under_the_same_name_is_refused(tmp_path: Path) -> 
 
 async def test_a_chain_that_fills_the_context_has_no_answer_and_is_no_failure(tmp_path: Path) -> None:
     class Narrow(ScriptedEngine):
-        async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+        async def score(self, prefix: TokenIds, continuation: TokenIds, **others: Any) -> Scoring:
             self._require(prefix, len(continuation))
-            return await super().score(prefix, continuation)
+            return await super().score(prefix, continuation, **others)
 
         async def generate(self, prefix: TokenIds, **others: Any) -> Generation:
             self._require(prefix, 1)

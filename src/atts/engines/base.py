@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from atts.types import EngineInfo, Generation, Message, Sampling, Scoring, TokenIds
+from atts.types import ChainKey, EngineInfo, Generation, Message, Sampling, Scoring, TokenIds
 
 PROBED = "probe-"
 """How the fingerprint of a vocabulary begins that was taken from outside, by what a server makes of some texts."""
@@ -39,6 +39,9 @@ class Engine(Protocol):
     Every method raises `EngineError` where the model or its server fails, after trying again where that may help; so
     the error is final. `NoRoomError` means that the model's context is full, `RunError` that the server stays down. An
     engine never makes up a value.
+
+    `chain` says for which chain a request is made, so that an engine of several servers sends all requests of a chain
+    to the one that has its beginning in its cache. Whoever names chains says when they are over (`release`).
     """
 
     async def info(self) -> EngineInfo:
@@ -68,6 +71,7 @@ class Engine(Protocol):
         sampling: Sampling,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        chain: ChainKey | None = None,
     ) -> Generation:
         """Write up to `max_tokens` (≥ 1) tokens after the prefix; a stop string or the end of text ends it early.
 
@@ -76,15 +80,19 @@ class Engine(Protocol):
         """
         ...
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """One prefill: the log-probability of every token of the continuation (≥ 1 token) given all before it.
 
         Raises `ScoreError` where a value is missing or not finite.
         """
         ...
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """The `top` likeliest next tokens with their log-probabilities, likeliest first."""
+        ...
+
+    def release(self, chain: ChainKey) -> None:
+        """The chain is over: nothing of it has to be kept any longer. Safe for a chain that was never named."""
         ...
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from atts.engines.base import EngineOptions
 from atts.engines.local.tokenizer import ByteTokenizer
 from atts.errors import InputError, ScoreError
 from atts.seeds import uniform
-from atts.types import EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
+from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
 Call = Literal["generate", "score", "next_token"]
 
@@ -103,6 +103,7 @@ class ScriptedEngine:
         sampling: Sampling,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        chain: ChainKey | None = None,
     ) -> Generation:
         """Write what the script says, cut at a stop string or at the limit."""
         await self._request("generate", seed or 0)
@@ -120,7 +121,7 @@ class ScriptedEngine:
             log_probabilities=_hashed(prefix, ids),
         )
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """What the script says of each token."""
         await self._request("score", len(prefix))
         if not continuation:
@@ -128,11 +129,14 @@ class ScriptedEngine:
         values = self.script.score(prefix, continuation)
         return Scoring(values, Usage(prompt=len(prefix) + len(continuation), cached=len(prefix)))
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """The first byte of what would be written, and nothing else."""
         await self._request("next_token", len(prefix))
         text = bytes(prefix).decode(errors="replace").rpartition("<assistant>")[2]
         return [(self.script.write(text, 0).encode()[0], 0.0)][:top]
+
+    def release(self, chain: ChainKey) -> None:
+        """Nothing is kept of a chain."""
 
     async def close(self) -> None:
         """Remember that it was closed."""

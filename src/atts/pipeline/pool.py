@@ -144,6 +144,8 @@ class Pool:
         finally:
             self._running.pop(job.key, None)
             self._leave(job.key)
+            for engine in self._engines.values():
+                engine.release(job.key)
             self._open.release()
 
     async def _open_chain(self, job: Job) -> ChainState:

@@ -100,7 +100,7 @@ class Stages:
         stage, tokens, sampling = self._writing[role]
         sampling = sampling if temperature is None else replace(sampling, temperature=temperature)
         leading = await self.tokenize(role, lead) if lead else ()
-        # The context itself, not a copy: an engine knows it again, and writes out only what is new.
+        # The context itself, not a copy: a server's engine writes out only what is new of it.
         prefix = [*chain.context.ids(role), *leading] if leading else chain.context.ids(role)
         parts = (stage.value, purpose) if purpose else (stage.value,)
         async with self._stage(chain, stage) as timer:
@@ -110,6 +110,7 @@ class Stages:
                 sampling=sampling,
                 stop=self.settings.stop if stop is None else stop,
                 seed=derive(self._seed, chain.problem, chain.sample, chain.turn, *parts),
+                chain=chain.key,
             )
             timer.tokens = written.usage.completion
         return Piece(
@@ -127,7 +128,8 @@ class Stages:
         async with self._stage(chain, Stage.SCORE) as timer:
             try:
                 continuation = await chain.context.read_by(reader, piece)
-                scoring = await self._engines[reader].score(chain.context.ids(reader), continuation)
+                ids = chain.context.ids(reader)
+                scoring = await self._engines[reader].score(ids, continuation, chain=chain.key)
                 # The draft's log-probabilities belong to the draft's tokens: no use where the target reads others.
                 drafted = piece.log_probabilities if continuation == piece.ids else None
                 scores = raw_scores(scoring.log_probabilities, drafted, len(piece.text))
@@ -142,7 +144,7 @@ class Stages:
         target = self._engines[Role.TARGET]
         prefix = await target.render(messages)
         async with self._stage(chain, Stage.SCORE) as timer:
-            tokens = await target.next_token(prefix, top=top)
+            tokens = await target.next_token(prefix, top=top, chain=chain.key)
             timer.tokens = len(prefix)
         likeliest = [(await target.detokenize([token]), value) for token, value in tokens]
         return Asked(likeliest, Usage(prompt=len(prefix), completion=1), self._span(timer))

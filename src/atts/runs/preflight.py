@@ -18,6 +18,7 @@ from atts.types import EngineInfo, Finish, Generation, GrowingIds, Message, Role
 
 Outcome = Literal["ok", "warning", "failed"]
 
+_CHAIN = "check"  # of several servers, one is asked twice
 _QUESTION = "What is 17 + 25? Explain each step."
 _GREEDY = Sampling(temperature=0)
 _PLAIN = Sampling(temperature=1)
@@ -268,8 +269,9 @@ class _Examination:
         long = GrowingIds([*self._prompt, *self._text.ids] * max(1, 256 // (len(self._prompt) + 1)))
         length = self.info.context_length if self.info else None
         del long[(length or len(long)) - 8 :]
-        await self._engine.score(long, self._text.ids[:4])
-        usage = (await self._engine.score(long, self._text.ids[:4])).usage
+        await self._engine.score(long, self._text.ids[:4], chain=_CHAIN)
+        usage = (await self._engine.score(long, self._text.ids[:4], chain=_CHAIN)).usage
+        self._engine.release(_CHAIN)
         if usage.cached < len(long) // 2:
             raise _Noteworthy(f"not used for scores ({usage.cached} of {len(long)} tokens): each reads all of it anew")
         return f"used for scores ({usage.cached} of {len(long)} tokens)"

@@ -13,7 +13,7 @@ from atts.engines.base import Engine, EngineOptions
 from atts.engines.scripted import ScriptedEngine
 from atts.errors import EngineError, InputError, RunError
 from atts.testing import Faults, ModelServer, serve
-from atts.types import GrowingIds, Sampling
+from atts.types import ChainKey, Sampling
 
 QUICK = EngineOptions(timeout=60.0, patience=1.0)
 
@@ -27,33 +27,45 @@ async def three() -> AsyncIterator[tuple[Engine, list[ModelServer]]]:
         await engine.close()
 
 
-async def turn(engine: Engine, context: GrowingIds) -> None:
-    written = await engine.generate(context, max_tokens=4, sampling=Sampling(0), seed=1)
-    await engine.score(context, written.ids)
-    context.extend(written.ids)
+PROMPT = list(b"<assistant>")
+
+
+async def turn(engine: Engine, chain: ChainKey | None) -> None:
+    """What a chain asks for: a chunk, its score, and the next token after a chat of its own. Three requests."""
+    written = await engine.generate(PROMPT, max_tokens=4, sampling=Sampling(0), seed=1, chain=chain)
+    await engine.score(PROMPT, written.ids, chain=chain)
+    await engine.next_token([*PROMPT, 65], top=1, chain=chain)
 
 
 async def test_a_chain_stays_where_its_cache_is(three: tuple[Engine, list[ModelServer]]) -> None:
     engine, servers = three
-    context = GrowingIds(b"<assistant>")
     for _ in range(5):
-        await turn(engine, context)
-    assert sorted(server.requests for server in servers) == [0, 0, 10]
+        await turn(engine, ("p", 0))
+    assert sorted(server.requests for server in servers) == [0, 0, 15]
+
+
+async def test_a_request_of_no_chain_goes_where_there_is_least_to_do(three: tuple[Engine, list[ModelServer]]) -> None:
+    engine, servers = three
+    await asyncio.gather(*(turn(engine, ("p", sample)) for sample in range(2)))
+    await turn(engine, None)
+    assert [server.requests for server in servers] == [3, 3, 3]
+    assert engine._homes.keys() == {("p", 0), ("p", 1)}  # type: ignore[attr-defined]
 
 
 async def test_chains_are_spread_even_if_their_prompts_are_equal(three: tuple[Engine, list[ModelServer]]) -> None:
     engine, servers = three
-    contexts = [GrowingIds(b"<assistant>") for _ in range(12)]
     for _ in range(3):
-        await asyncio.gather(*(turn(engine, context) for context in contexts))
-    assert [server.requests for server in servers] == [24, 24, 24]
+        await asyncio.gather(*(turn(engine, ("p", sample)) for sample in range(12)))
+    assert [server.requests for server in servers] == [36, 36, 36]
 
 
 async def test_chains_that_are_over_no_longer_count(three: tuple[Engine, list[ModelServer]]) -> None:
     engine, servers = three
-    for _ in range(9):
-        await turn(engine, GrowingIds(b"<assistant>"))
-    assert sum(server.requests for server in servers) == 18
+    for sample in range(9):
+        await turn(engine, ("p", sample))
+        engine.release(("p", sample))
+        engine.release(("p", sample))  # once more does no harm
+    assert sum(server.requests for server in servers) == 27
     assert engine._homes == {} and all(server.chains == 0 for server in engine._servers)  # type: ignore[attr-defined]
 
 
@@ -62,17 +74,19 @@ async def test_chains_of_a_dead_server_move_and_nothing_is_lost() -> None:
         living = await stack.enter_async_context(serve("sglang", ScriptedEngine()))
         dying = await mortal.enter_async_context(serve("sglang", ScriptedEngine()))
         engine = open_engine(f"sglang:{living.url},{dying.url}", QUICK)
-        contexts = [GrowingIds(b"<assistant>") for _ in range(6)]
-        await asyncio.gather(*(turn(engine, context) for context in contexts))
-        assert (living.requests, dying.requests) == (6, 6)
+        await asyncio.gather(*(turn(engine, chain) for chain in range(6)))
+        assert (living.requests, dying.requests) == (9, 9)
         await mortal.aclose()
-        await asyncio.gather(*(turn(engine, context) for context in contexts))
-        assert living.requests == 18
+        await asyncio.gather(*(turn(engine, chain) for chain in range(6)))
+        assert living.requests == 27
+        # Whoever moved counts where it is now, and nowhere else.
+        assert sorted(server.chains for server in engine._servers) == [0, 6]  # type: ignore[attr-defined]
         port = int(dying.url.rpartition(":")[2])
         again = await mortal.enter_async_context(serve("sglang", ScriptedEngine(), port=port))
         async with asyncio.timeout(60):
             while not again.requests:  # it is found again, and new chains go to it
-                await turn(engine, GrowingIds(b"<assistant>"))
+                await turn(engine, "new")
+                engine.release("new")
                 await asyncio.sleep(0.05)
         await engine.close()
 
@@ -85,13 +99,14 @@ async def test_a_server_that_fails_what_it_is_asked_loses_no_chain_and_draws_non
         for server in engine._servers:  # type: ignore[attr-defined]
             server.engine.http._attempts, server.engine.http._first_wait = 2, 0.01
         for _ in range(20):
-            contexts = [GrowingIds(b"<assistant>") for _ in range(4)]
             for _ in range(2):
-                await asyncio.gather(*(turn(engine, context) for context in contexts))
-        assert good.requests == 20 * 4 * 2 * 2
+                await asyncio.gather(*(turn(engine, chain) for chain in range(4)))
+            for chain in range(4):
+                engine.release(chain)
+        assert good.requests == 20 * 4 * 2 * 3
         assert bad.requests <= 2 * 8
         asked, bad.faults.rate = bad.requests, 0.0
-        await asyncio.gather(*(turn(engine, context) for context in [GrowingIds(b"<assistant>") for _ in range(40)]))
+        await asyncio.gather(*(turn(engine, chain) for chain in range(40)))
         assert bad.requests > asked  # it is forgiven
         await engine.close()
 
@@ -106,7 +121,7 @@ async def test_what_fails_everywhere_is_an_error() -> None:
         for server in engine._servers:  # type: ignore[attr-defined]
             server.engine.http._attempts = 1
         with pytest.raises(EngineError, match="500"):
-            await turn(engine, GrowingIds(b"<assistant>"))
+            await turn(engine, "only")
         assert (one.requests, other.requests) == (1, 1)
         await engine.close()
 

@@ -15,16 +15,7 @@ from typing import Any
 
 from atts.engines.base import EngineOptions
 from atts.errors import EngineError, InputError, NoRoomError, ScoreError
-from atts.types import (
-    EngineInfo,
-    Finish,
-    Generation,
-    Message,
-    Sampling,
-    Scoring,
-    TokenIds,
-    Usage,
-)
+from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
 _LINE_LIMIT = 1 << 27  # bytes of one answer
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -93,6 +84,7 @@ class LocalEngine:
         sampling: Sampling,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        chain: ChainKey | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`."""
         await self._require_room(len(prefix) + 1)
@@ -116,7 +108,7 @@ class LocalEngine:
             log_probabilities=tuple(answer["log_probabilities"]),
         )
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """Log-probabilities of the continuation; see `Engine.score`."""
         if not continuation:
             raise ScoreError("an empty continuation has no score")
@@ -127,11 +119,14 @@ class LocalEngine:
             raise ScoreError(f"{self.path}: log-probabilities are missing or not finite")
         return Scoring(values, Usage(prompt=len(prefix) + len(continuation), cached=answer["cached"]))
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
         await self._require_room(len(prefix))
         pairs = await self._call("next_token", prefix=list(prefix), top=top)
         return [(token, value) for token, value in pairs]
+
+    def release(self, chain: ChainKey) -> None:
+        """Nothing is kept by chain: caches are found by their ids."""
 
     async def close(self) -> None:
         """End the worker process."""

@@ -16,7 +16,7 @@ from atts.engines.servers.replicas import open_replicas
 from atts.engines.servers.server import finite, reading
 from atts.engines.servers.vllm import VllmEngine, sampling_parameters, usage_of
 from atts.errors import EngineError, NoRoomError, ScoreError
-from atts.types import EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
+from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
 _CHAT_ENDS = b"\x00"  # between the messages and what the assistant has said so far
 _ADVICE = "name its tokenizer with --draft-tokenizer or --target-tokenizer"
@@ -62,6 +62,7 @@ class OpenAIEngine(VllmEngine):
         sampling: Sampling,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        chain: ChainKey | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`."""
         body = sampling_parameters(sampling, seed) | {"max_tokens": max_tokens, "stop": list(stop)}
@@ -75,7 +76,7 @@ class OpenAIEngine(VllmEngine):
         text, finish = _ended(text, choice, stop)
         return Generation(tuple(await self.tokenize(text)), text, finish, usage)
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """Log-probabilities of the continuation; raises `EngineError` for endpoints that return none."""
         if self._tokenizer is None:
             raise EngineError(f"{self.url}: text alone cannot be scored; {_ADVICE}")
@@ -92,7 +93,7 @@ class OpenAIEngine(VllmEngine):
             reading,
         )
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """Not offered: answers name tokens by their text."""
         raise EngineError(f"{self.url}: an OpenAI-compatible endpoint does not number the next token")
 

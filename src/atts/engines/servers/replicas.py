@@ -1,15 +1,14 @@
 """Several servers with the same model, as one engine: a chain stays where its cache is.
 
-The key of a chain is its context itself: for as long as a chain lives, every request carries the same `GrowingIds`
-object. That is exact, costs nothing, and needs no hashing of contexts; the hash of a prompt would send all samples of
-a problem to one server. A context that is new goes to the server with the fewest chains, then the fewest requests.
+Requests name their chain, which needs no hashing of contexts: the hash of a prompt would send all samples of a problem
+to one server. A chain that is new goes to the server with the fewest chains, then the fewest requests, and stays there
+until it is released; a request that names no chain goes wherever there is least to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -18,7 +17,7 @@ from atts.engines.base import Engine, EngineOptions
 from atts.engines.servers.outage import WaitedOutage
 from atts.engines.servers.server import ServerEngine
 from atts.errors import EngineError, InputError
-from atts.types import EngineInfo, Generation, GrowingIds, Message, Sampling, Scoring, TokenIds
+from atts.types import ChainKey, EngineInfo, Generation, Message, Sampling, Scoring, TokenIds
 
 T = TypeVar("T")
 
@@ -58,7 +57,7 @@ class Replicas:
 
     def __init__(self, engines: Sequence[ServerEngine], patience: float) -> None:
         self._servers = [_Server(engine) for engine in engines]
-        self._homes: dict[int, tuple[weakref.ref[GrowingIds], _Server]] = {}
+        self._homes: dict[ChainKey, _Server] = {}
         self._outage = WaitedOutage(", ".join(engine.url for engine in engines), self._any_healthy, patience)
         self._watching: set[asyncio.Task[None]] = set()
 
@@ -95,20 +94,28 @@ class Replicas:
         sampling: Sampling,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        chain: ChainKey | None = None,
     ) -> Generation:
         """Write after the prefix, where its chain is at home."""
         return await self._at_home(
-            prefix,
-            lambda engine: engine.generate(prefix, max_tokens=max_tokens, sampling=sampling, stop=stop, seed=seed),
+            chain,
+            lambda engine: engine.generate(
+                prefix, max_tokens=max_tokens, sampling=sampling, stop=stop, seed=seed, chain=chain
+            ),
         )
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """Score, where the chain is at home."""
-        return await self._at_home(prefix, lambda engine: engine.score(prefix, continuation))
+        return await self._at_home(chain, lambda engine: engine.score(prefix, continuation, chain=chain))
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """The likeliest next tokens, where the chain is at home."""
-        return await self._at_home(prefix, lambda engine: engine.next_token(prefix, top=top))
+        return await self._at_home(chain, lambda engine: engine.next_token(prefix, top=top, chain=chain))
+
+    def release(self, chain: ChainKey) -> None:
+        """The chain is over: it no longer counts where it was at home."""
+        if (home := self._homes.pop(chain, None)) is not None:
+            home.chains -= 1
 
     async def close(self) -> None:
         """Close all connections."""
@@ -121,8 +128,10 @@ class Replicas:
     async def _anywhere(self, call: Callable[[Engine], Awaitable[T]]) -> T:
         return await self._through(self._least_loaded, call)
 
-    async def _at_home(self, prefix: TokenIds, call: Callable[[Engine], Awaitable[T]]) -> T:
-        return await self._through(lambda avoided: self._home(prefix, avoided), call)
+    async def _at_home(self, chain: ChainKey | None, call: Callable[[Engine], Awaitable[T]]) -> T:
+        if chain is None:
+            return await self._anywhere(call)
+        return await self._through(lambda avoided: self._home(chain, avoided), call)
 
     async def _through(self, choose: Callable[[_Server | None], _Server], call: Callable[[Engine], Awaitable[T]]) -> T:
         avoided: _Server | None = None
@@ -147,27 +156,14 @@ class Replicas:
             finally:
                 server.open -= 1
 
-    def _home(self, prefix: TokenIds, avoided: _Server | None) -> _Server:
-        if not isinstance(prefix, GrowingIds):
-            return self._least_loaded(avoided)
-        known = self._homes.get(id(prefix))
-        if known is not None and not known[1].down and known[1] is not avoided:
-            return known[1]
-        if known is not None:
-            known[1].chains -= 1
-        server = self._least_loaded(avoided)
-        server.chains += 1
-        self._homes[id(prefix)] = (weakref.ref(prefix, self._leaver(id(prefix))), server)
-        return server
-
-    def _leaver(self, key: int) -> Callable[[object], None]:
-        """What happens when the context of that key is gone."""
-
-        def leave(_: object) -> None:
-            _, server = self._homes.pop(key)
-            server.chains -= 1
-
-        return leave
+    def _home(self, chain: ChainKey, avoided: _Server | None) -> _Server:
+        home = self._homes.get(chain)
+        if home is not None and not home.down and home is not avoided:
+            return home
+        self.release(chain)
+        home = self._homes[chain] = self._least_loaded(avoided)
+        home.chains += 1
+        return home
 
     def _least_loaded(self, avoided: _Server | None = None) -> _Server:
         up = [server for server in self._servers if not server.down] or self._servers

@@ -11,7 +11,7 @@ from atts.engines.base import Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
 from atts.engines.servers.http import Http
 from atts.errors import EngineError, InputError, NoRoomError, ScoreError
-from atts.types import EngineInfo, Generation, GrowingIds, Message, Scoring, TokenIds, write_ids
+from atts.types import ChainKey, EngineInfo, Generation, GrowingIds, Message, Scoring, TokenIds, write_ids
 
 _ATTEMPTS = 8  # of one request; a server that fails every tenth then fails one in a hundred million
 
@@ -62,6 +62,9 @@ class ServerEngine(Engine):
     async def detokenize(self, ids: TokenIds) -> str:
         """The text of the ids."""
         return await (await self._local_tokenizer()).detokenize(ids)
+
+    def release(self, chain: ChainKey) -> None:
+        """Nothing is kept of a chain: its cache is the server's."""
 
     async def close(self) -> None:
         """Close the connections."""

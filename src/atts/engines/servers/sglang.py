@@ -18,7 +18,7 @@ from atts.engines.local.tokenizer import TokenizerThread
 from atts.engines.servers.replicas import open_replicas
 from atts.engines.servers.server import ServerEngine, finite, naming, reading, with_ids, writing
 from atts.errors import EngineError, ScoreError
-from atts.types import EngineInfo, Finish, Generation, Sampling, Scoring, TokenIds, Usage
+from atts.types import ChainKey, EngineInfo, Finish, Generation, Sampling, Scoring, TokenIds, Usage
 
 T = TypeVar("T")
 
@@ -55,6 +55,7 @@ class SglangEngine(ServerEngine):
         sampling: Sampling,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        chain: ChainKey | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`. Ids are read off the log-probabilities, as all versions do."""
         seeds = (await self.info()).details["seeds"]
@@ -68,7 +69,7 @@ class SglangEngine(ServerEngine):
             prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful), writing
         )
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """Log-probabilities of the continuation; see `Engine.score`."""
         if not continuation or not prefix:
             raise ScoreError("a score needs a continuation of at least one token, and a token before it")
@@ -81,7 +82,7 @@ class SglangEngine(ServerEngine):
             prefix, body, lambda answer: self._scoring(answer, continuation), reading, continuation
         )
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
         await self._room(len(prefix), 1)
         body = {"sampling_params": {"max_new_tokens": 1, "temperature": 0}, "top_logprobs_num": top}

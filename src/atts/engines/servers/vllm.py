@@ -15,7 +15,7 @@ from atts.engines.local.tokenizer import TokenizerThread
 from atts.engines.servers.replicas import open_replicas
 from atts.engines.servers.server import ServerEngine, finite, naming, reading, with_ids, writing
 from atts.errors import EngineError, ScoreError
-from atts.types import EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
+from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
 T = TypeVar("T")
 
@@ -79,6 +79,7 @@ class VllmEngine(ServerEngine):
         sampling: Sampling,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        chain: ChainKey | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`."""
         body = sampling_parameters(sampling, seed) | {
@@ -90,7 +91,7 @@ class VllmEngine(ServerEngine):
         }
         return await self._complete((prefix, ()), body, self._generation, writing)
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """Log-probabilities of the continuation; see `Engine.score`."""
         if not continuation or not prefix:
             raise ScoreError("a score needs a continuation of at least one token, and a token before it")
@@ -104,7 +105,7 @@ class VllmEngine(ServerEngine):
             reading,
         )
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
         await self._room(len(prefix), 1)
         body = {"max_tokens": 1, "temperature": 0, "logprobs": top, "return_tokens_as_token_ids": True}

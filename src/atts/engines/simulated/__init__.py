@@ -16,7 +16,7 @@ from typing import NamedTuple
 from atts.engines.simulated.server import Request, Server
 from atts.engines.simulated.work import Passage, Place, Work
 from atts.errors import EngineError, InputError, ScoreError
-from atts.types import EngineInfo, Finish, Generation, Message, Role, Sampling, Scoring, TokenIds, Usage
+from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Role, Sampling, Scoring, TokenIds, Usage
 
 _PROMPT, _DRAFT, _TARGET = 1, 2, 3
 _KIND = {Role.DRAFT: _DRAFT, Role.TARGET: _TARGET}
@@ -96,6 +96,7 @@ class SimulatedEngine:
         sampling: Sampling,
         stop: Sequence[str] = (),
         seed: int | None = None,
+        chain: ChainKey | None = None,
     ) -> Generation:
         """Write the work's piece for the chain and turn that prefix and seed tell of."""
         place = self._place(prefix, max_tokens, seed)
@@ -121,7 +122,7 @@ class SimulatedEngine:
             log_probabilities=None if told is None else (-log(told.perplexity),) * count,
         )
 
-    async def score(self, prefix: TokenIds, continuation: TokenIds) -> Scoring:
+    async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """One prefill; every token of the chunk has the same log-probability, so that the perplexity is the work's."""
         if not continuation:
             raise ScoreError("an empty continuation has no score")
@@ -140,7 +141,7 @@ class SimulatedEngine:
         perplexity = self.work.shape(mark.problem, mark.sample).turns[mark.turn].perplexity
         return Scoring((-log(perplexity),) * len(continuation), Usage(prompt=whole, cached=request.cached))
 
-    async def next_token(self, prefix: TokenIds, *, top: int) -> list[tuple[int, float]]:
+    async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """The grade of the piece that a rendered question is about; poor where the target is to be called for it."""
         mark = Mark.of(prefix[-1])
         chain = mark.problem, mark.sample
@@ -159,6 +160,9 @@ class SimulatedEngine:
         await self.server.serve(request)
         called = self.work.shape(*chain).turns[mark.turn].taken
         return [(_POOR if called else _GOOD, 0.0)][:top]
+
+    def release(self, chain: ChainKey) -> None:
+        """Nothing is kept: what a cache holds is the server's to say."""
 
     async def close(self) -> None:
         """Nothing is held."""
