@@ -15,13 +15,12 @@ import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from atts.stats.arrays import Bools, Floats
 from atts.stats.estimate import Bootstrap, Estimate, Outcomes, majority, passes
 
-Floats = NDArray[np.float64]
 LAWS = {"even": (1.0, 1.0), "split": (0.5, 0.5), "easy": (4.0, 1.0), "very easy": (8.0, 0.6), "hard": (0.4, 4.0)}
 QUESTIONS = (20, 50, 200)
 SAMPLES = 8
@@ -81,7 +80,7 @@ def resamples(rng: np.random.Generator, questions: int) -> Floats:
     return rng.multinomial(questions, np.full(questions, 1 / questions), size=1000) / questions
 
 
-def percentile(counts: Floats, values: Floats, truth: Floats) -> NDArray[np.bool_]:
+def percentile(counts: Floats, values: Floats, truth: Floats) -> Bools:
     """Whether the percentile bootstrap's intervals hold the truth, by metric."""
     low, high = np.quantile(counts @ values, [0.025, 0.975], axis=0)
     return np.asarray((low - ROUNDING <= truth) & (truth <= high + ROUNDING))

@@ -33,7 +33,7 @@ from atts.config.run import resolve
 from atts.grading import extract as answers
 from atts.grading import regrade as grading
 from atts.grading.mathematics import Math
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Chain, Problem, Status
 
 QUESTIONS = 1_000

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from atts.pipeline.vote import VoteStop, decided_after
 from atts.results.loaded import LoadedRun
+from atts.stats.arrays import Floats
 from atts.stats.estimate import Bootstrap, passes
 from atts.types import Chain, Status
 from runs import arguments, configuration, folder_of, made, screen
@@ -123,7 +124,7 @@ def _difference(run: LoadedRun, other: LoadedRun | None) -> dict[str, Any] | Non
     return Bootstrap(len(run.problems)).difference(_pass_at_1(run), _pass_at_1(other)).plain()
 
 
-def _pass_at_1(run: LoadedRun) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _pass_at_1(run: LoadedRun) -> Floats:
     return passes(run.outcomes)[:, 0]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from atts import load_run
 from atts.config.run import resolve
 from atts.report.page import write_page
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Chain, Chunk, Decision, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 
 PROBLEMS, SAMPLES, TURNS = 100, 16, 15

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from atts.config.run import resolve
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Chain, Decision, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 from atts.types import Chunk as Decided
 

@@ -13,7 +13,7 @@ import atts
 
 PACKAGE = Path(atts.__file__).parent
 FLOORS = (  # from the ground up; a room imports only what stands on a floor below its own
-    {"types", "errors", "seeds"},
+    {"types", "errors", "seeds", "atomic"},
     {"events"},
     {"stats", "launch", "bundled"},
     {"engines"},

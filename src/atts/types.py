@@ -15,6 +15,9 @@ TokenIds = Sequence[int]
 ChainKey = Hashable
 """What tells a chain from every other that is open on the same engine."""
 
+Key = tuple[str, int]
+"""Names a chain of a run: the id of its problem, and the number of the sample from 0."""
+
 
 class GrowingIds(list[int]):
     """Token ids that are only ever appended to, and that remember how they are written.

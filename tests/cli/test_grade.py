@@ -13,7 +13,7 @@ from aiohttp import web
 
 from atts.cli import main
 from atts.config.run import resolve
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Chain, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 
 

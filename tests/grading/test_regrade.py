@@ -15,7 +15,7 @@ from atts.grading import extract as answers
 from atts.grading import regrade as grading
 from atts.grading.judge import Judge, JudgeSettings
 from atts.grading.rules import Grader, Numeric
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Problem, Status
 from tests.recorded import MakeRun, chain
 

@@ -14,7 +14,7 @@ from atts.engines.simulated.work import Recorded, TurnShape, Typical
 from atts.errors import InputError
 from atts.planning.plan import Plan, simulate
 from atts.planning.shapes import load_work
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Problem
 
 LINES = [

@@ -20,7 +20,7 @@ from atts.engines import open_engine
 from atts.engines.base import Engine
 from atts.errors import EngineError
 from atts.runs.runner import Run
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Finish, Message, Role, Sampling, Turn
 from tests.real.conftest import CONTEXT
 

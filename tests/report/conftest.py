@@ -14,7 +14,7 @@ import pytest
 
 from atts.config.run import RunConfig, resolve
 from atts.runs.runner import Run
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Chain, Chunk, Decision, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 
 if TYPE_CHECKING:

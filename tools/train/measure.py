@@ -17,12 +17,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
 from atts import bundled
 from atts.bundled.family import BLANK_LINE, Story, closing, parse, problems
+from atts.stats.arrays import Bools, Floats
 from atts.types import Problem
 from tools.train.corpus import chat
 from tools.train.slips import write_lines
@@ -119,7 +119,7 @@ def run(
     return chains
 
 
-def area_under_curve(scores: NDArray[np.float64], wrong: NDArray[np.bool_]) -> float:
+def area_under_curve(scores: Floats, wrong: Bools) -> float:
     """Return the chance that a wrong line scores above a right one (ties count half)."""
     _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2)[places]

@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from atts import atomic
 from atts import problems as datasets
 from atts.calibration import numpy_file
 from atts.calibration.replay import LOGGED, read_record, usable_score
@@ -22,7 +23,7 @@ from atts.errors import InputError
 from atts.problems import prompts
 from atts.stats.calibrators import CalibrationScore
 from atts.stats.scores import SCORES
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import EngineInfo, Problem, Role
 
 FORMAT = "atts calibration 1"
@@ -124,10 +125,8 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
         "columns": ["problem", "turn", "score", "short"],
         "scores": [list(score) for score in calibration.scores],
     }
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(json.dumps(content), encoding="utf-8")
-        part.replace(path)
+        atomic.write(path, json.dumps(content).encode())
     except OSError as error:
         raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
 

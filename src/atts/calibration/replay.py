@@ -21,7 +21,7 @@ from atts.stats.audit import Audit, audit, averaged
 from atts.stats.calibrator import Calibrator
 from atts.stats.calibrators import CalibrationScore, make_calibrator
 from atts.stats.settings import CalibratorSettings
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Chunk, Decision
 
 SHORT = 100  # characters: a last chunk with fewer is not comparable with whole ones

@@ -37,7 +37,7 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     """
     from atts.results.compare import compare as compared
     from atts.results.loaded import load_run
-    from atts.store.store import gaps
+    from atts.store.journal import gaps
 
     loaded = [load_run(path) for path in runs]
     for run in loaded:

@@ -16,7 +16,7 @@ from atts.errors import InputError
 if TYPE_CHECKING:
     from atts.grading.regrade import Grading
     from atts.results.reference_layout import ReferenceFolder
-    from atts.store.store import RunFolder
+    from atts.store.folder import RunFolder
     from atts.types import Chain, Turn
 
     Folder = RunFolder | ReferenceFolder
@@ -64,7 +64,7 @@ def export(run: Path, layout: str, table: str, name: str | None, out: Path, as_j
 def _open(run: Path) -> Folder:
     """The folder; standard error says what of it cannot be exported."""
     from atts.results.reference_layout import ReferenceFolder
-    from atts.store.store import RunFolder
+    from atts.store.folder import RunFolder
 
     if RunFolder.exists(run):
         folder = RunFolder.open(run)
@@ -77,7 +77,7 @@ def _open(run: Path) -> Folder:
 
 def _samples(folder: Folder) -> int:
     """Chains a question."""
-    from atts.store.store import RunFolder
+    from atts.store.folder import RunFolder
 
     return folder.config.samples if isinstance(folder, RunFolder) else folder.repeats
 
@@ -117,7 +117,7 @@ def _write_table(out: Path, folder: Folder, layout: str, table: str, grading: Gr
 def _own_verdicts(folder: Folder) -> Mapping[tuple[str, int], bool | None]:
     """What the run itself says of its chains; nothing where it cannot tell, for want of known answers or a grader."""
     from atts.results.loaded import graded
-    from atts.store.store import RunFolder
+    from atts.store.folder import RunFolder
 
     if not isinstance(folder, RunFolder):
         return {}

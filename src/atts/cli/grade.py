@@ -37,7 +37,7 @@ from atts.grading.regrade import grade as grade_again
 from atts.grading.rules import Grader
 from atts.grading.votes import weighted, weights
 from atts.results.reference_layout import ReferenceFolder
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 
 _SHOWN = 20  # changed verdicts listed in the table; --json lists all
 JUDGE = "judge"

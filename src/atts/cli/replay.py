@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,6 +15,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
+from atts import atomic
 from atts.cli.tables import screen
 from atts.config.run import RunConfig
 from atts.errors import InputError
@@ -111,7 +113,7 @@ def _recorded_before(
     """The scores to begin with; of a run those that it began with, and none that were recorded otherwise than it."""
     from atts.calibration.files import read_calibration, run_fingerprint
     from atts.calibration.replay import LOGGED, PERPLEXITIES
-    from atts.store.store import RunFolder
+    from atts.store.folder import RunFolder
 
     run = record.config
     if run is None:
@@ -284,7 +286,7 @@ def _write_decisions(path: Path, record: Record, done: Sequence[Replayed]) -> No
     rows = {recorded.chunk: recorded.row for chain in record.chains for recorded in chain}
     head = ("problem", "sample", "turn", "score", "p", "threshold", "taken_over", "capped", "index", "calibrator")
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with atomic.whole(path) as out, TextIOWrapper(out, encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(head)
             for one in done:

@@ -33,7 +33,7 @@ def report(runs: tuple[Path, ...], out: Path | None, timeline: Path | None) -> N
     if timeline is not None and (len(runs) > 1 or out is not None):
         raise InputError("--timeline writes the trace of one RUN; leave out --out and further runs")
     from atts.results.loaded import load_run
-    from atts.store.store import gaps
+    from atts.store.journal import gaps
 
     loaded = [load_run(path) for path in runs]
     console = screen(stderr=True)

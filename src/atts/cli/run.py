@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from atts.runs.runner import Run
-    from atts.store.store import RunFolder
+    from atts.store.folder import RunFolder
 
 
 @click.command(epilog="Defaults in [brackets] are the paper's; runs on the bundled pair use the preset `bundled`.")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from atts import atomic
 from atts.engines.servers.http import Http, HttpError
 from atts.errors import EngineError, InputError
 from atts.types import Message, Problem
@@ -279,6 +280,4 @@ def _read(path: Path) -> str | None:
 
 def _write(path: Path, entry: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(entry), encoding="utf-8")
-    temporary.replace(path)
+    atomic.write(path, json.dumps(entry).encode())

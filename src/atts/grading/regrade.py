@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,15 +17,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from atts import atomic
 from atts.errors import InputError
 from atts.grading import extract as answers
 from atts.grading.judge import Judge
 from atts.grading.rules import Grader
 from atts.stats.estimate import Bootstrap, Estimate, Outcomes, accuracy, classes, passes
-from atts.types import Chain, Problem, Status, Turn
+from atts.types import Chain, Key, Problem, Status, Turn
 
 _BATCH = 256  # chains held in memory with their texts
-Key = tuple[str, int]
 
 
 class Recorded(Protocol):
@@ -279,17 +278,13 @@ def save(folder: Path, grading: Grading) -> Path:
     head = {"kind": "grading", "schema": 1, "name": grading.name, **grading.how}
     rows = ({"kind": "verdict", **asdict(verdict)} for verdict in grading.verdicts.values())
     content = "".join(json.dumps(row) + "\n" for row in [head, *rows])
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(exist_ok=True)
-        temporary.write_text(content, encoding="utf-8")
-        os.link(temporary, path)  # unlike a rename, it fails where the name is taken
+        atomic.write(path, content.encode(), new=True)
     except FileExistsError as error:
         raise InputError(f"{path} stands already and is never overwritten; choose another --name") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

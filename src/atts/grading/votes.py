@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from atts.stats.arrays import Floats
 from atts.stats.estimate import Bootstrap, Estimate, Outcomes, vote
-from atts.types import Chain, Problem, Turn
+from atts.types import Chain, Key, Problem, Turn
 
-Key = tuple[str, int]
 Weights = Mapping[Key, float]
-Floats = NDArray[np.float64]
 
 
 def by_perplexity(turns: Sequence[Turn]) -> float:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypedDict
 
+from atts import atomic
 from atts.errors import InputError
 
 DEFAULT_FOLDER = Path("runs/servers")
@@ -89,9 +89,7 @@ class StateFolder:
 
     def write(self, state: LaunchState) -> None:
         """Save the state in one step."""
-        temporary = self.path / f".servers.json.{os.getpid()}"
-        temporary.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self.path / "servers.json")
+        atomic.write(self.path / "servers.json", json.dumps(state, indent=2).encode() + b"\n")
 
     def read(self) -> LaunchState | None:
         """The state as it was last saved; None where there is none."""

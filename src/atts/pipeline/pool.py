@@ -15,9 +15,7 @@ from atts.pipeline.context import Context, Prompt, render_prompt, share_vocabula
 from atts.pipeline.group import Group
 from atts.pipeline.stages import Stages
 from atts.pipeline.strategies.base import Strategy
-from atts.types import Chain, Message, Role, Status, Turn
-
-Key = tuple[str, int]
+from atts.types import Chain, Key, Message, Role, Status, Turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from atts.runs.summary import Tally
 from atts.stats.calibrator import Calibrator
 from atts.stats.calibrators import RateCalibrator, make_calibrator
 from atts.stats.settings import DEFAULT_RATE, CalibratorSettings
-from atts.store.store import JournalWriter
+from atts.store.journal import JournalWriter
 from atts.types import Chain, Chunk, EngineInfo, Message, Role, Stage, Status
 
 ENDLESS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from typing import Any
 from atts.engines.simulated.work import ChainShape, Recorded, TurnShape, Typical, Work
 from atts.errors import InputError
 from atts.seeds import uniform
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 from atts.types import Turn
 
 CHARACTERS = 2.75

@@ -12,13 +12,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from atts import atomic
 from atts.errors import InputError
 from atts.report.figures import answer_seconds, plots
 from atts.report.plots import Plot
 from atts.report.texts import Blocks, blocks
 from atts.results.loaded import LoadedRun
 from atts.runs.summary import standing, taken_over
-from atts.store.store import gaps, write_atomically
+from atts.store.journal import gaps
 from atts.types import Chain, Problem, Status
 
 PAGE_BUDGET = 9_500_000  # bytes of a page; texts take what the rest leaves
@@ -87,7 +88,7 @@ def write_page(runs: Sequence[LoadedRun], out: Path, *, budget: int = PAGE_BUDGE
     """
     content = render(runs, budget=budget).encode(errors="replace")
     try:
-        write_atomically(out, content)
+        atomic.write(out, content)
     except OSError as error:
         raise InputError(f"{out}: cannot write there: {error.strerror or error}") from error
     return len(content)

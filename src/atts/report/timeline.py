@@ -15,15 +15,16 @@ import heapq
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from atts import atomic
 from atts.errors import InputError
 from atts.report.numbers import finite
 from atts.results.loaded import LoadedRun
-from atts.store.store import Key
-from atts.types import Role, Span, Stage, Turn
+from atts.types import Key, Role, Span, Stage, Turn
 
 Trace = dict[str, Any]
 
@@ -52,7 +53,7 @@ def write_timeline(run: LoadedRun, path: Path) -> int:
     """Write the trace of a run; returns the number of events. Raises InputError where it cannot be written."""
     written = 0
     try:
-        with path.open("w", encoding="utf-8") as file:
+        with atomic.whole(path) as out, TextIOWrapper(out, encoding="utf-8") as file:
             file.write('{"displayTimeUnit":"ms","traceEvents":[')
             for event in events(run):
                 file.write(",\n" if written else "\n")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from atts.results.loaded import LoadedRun
+from atts.stats.arrays import Floats
 from atts.stats.estimate import Bootstrap, Estimate, accuracy, passes
 
 METRICS = ("pass@1", "pass@k", "maj@k")
@@ -104,7 +104,7 @@ def _accuracy(run: LoadedRun) -> dict[str, Estimate]:
     return {name: found[name] for name in METRICS}
 
 
-def _columns(run: LoadedRun) -> dict[str, NDArray[np.float64]]:
+def _columns(run: LoadedRun) -> dict[str, Floats]:
     """Each metric as a column of values, one a problem. pass@k and maj@k rest on all samples of a run."""
     passed = passes(run.outcomes)
     return dict(zip(METRICS, (passed[:, 0], passed[:, -1], run.majority), strict=True))
@@ -112,9 +112,9 @@ def _columns(run: LoadedRun) -> dict[str, NDArray[np.float64]]:
 
 def _difference(
     first: LoadedRun,
-    before: dict[str, NDArray[np.float64]],
+    before: dict[str, Floats],
     other: LoadedRun,
-    after: dict[str, NDArray[np.float64]],
+    after: dict[str, Floats],
 ) -> Difference | None:
     rows = {(problem.id, problem.question): row for row, problem in enumerate(first.problems)}
     pairs = [

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from atts import atomic
 from atts.errors import InputError
 from atts.runs.summary import standing, taken_over
 from atts.types import Chain, Piece, Role, Span, Turn
@@ -105,7 +107,10 @@ TABLES: dict[str, Callable[[Histories, Verdicts], Table]] = {"chains": chain_tab
 def write_csv(path: Path, table: Table) -> int:
     """Write a table with a header; returns the number of rows. Further columns follow in order of appearance."""
     rows = list(table.rows)
-    with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with (
+        atomic.whole(path, new=True) as out,
+        TextIOWrapper(out, encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         writer = csv.DictWriter(file, _columns(table, rows), restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -126,7 +131,7 @@ def write_parquet(path: Path, table: Table) -> int:
         name: pyarrow.array([row.get(name) for row in rows], kinds[table.columns.get(name, float)])
         for name in _columns(table, rows)
     }
-    with path.open("xb") as file:
+    with atomic.whole(path, new=True) as file:
         parquet.write_table(pyarrow.table(columns), file)
     return len(rows)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from atts import problems as datasets
 from atts.config.run import RunConfig
@@ -19,10 +18,12 @@ from atts.grading import graders
 from atts.pipeline.strategies import strategy_named
 from atts.results.export import chain_row, turn_row
 from atts.runs.summary import Tally
+from atts.stats.arrays import Floats
 from atts.stats.calibrators import CALIBRATORS
 from atts.stats.estimate import Outcomes, classes, majority, vote
-from atts.store.store import Journal, Key, RunFolder
-from atts.types import Chain, Decision, EngineInfo, Problem, Role, Status, Turn
+from atts.store.folder import RunFolder
+from atts.store.journal import Journal
+from atts.types import Chain, Decision, EngineInfo, Key, Problem, Role, Status, Turn
 
 if TYPE_CHECKING:
     import pandas
@@ -76,7 +77,7 @@ class LoadedRun:
         return Outcomes.of(correct, classes(answers), turns)
 
     @cached_property
-    def majority(self) -> NDArray[np.float64]:
+    def majority(self) -> Floats:
         """maj@k of each problem; where a decided vote has ended it early, that vote. NaN where samples are missing."""
         column = majority(self.outcomes)[:, -1]
         if self.config.vote_stop == "off":

@@ -25,8 +25,9 @@ from atts.runs.summary import Tally
 from atts.stats.calibrators import make_calibrator
 from atts.stats.drift import DriftAlarm
 from atts.stats.scores import find_score
-from atts.store.store import Journal, JournalWriter, Key, RunFolder, gaps
-from atts.types import Chain, Decision, EngineInfo, Problem, Role, Status
+from atts.store.folder import RunFolder
+from atts.store.journal import Journal, JournalWriter, gaps
+from atts.types import Chain, Decision, EngineInfo, Key, Problem, Role, Status
 
 T = TypeVar("T")
 

@@ -37,7 +37,7 @@ from atts.config.run import RunConfig, read_run_file, resolve
 from atts.errors import InputError
 from atts.launch.settings import ServerSettings
 from atts.launch.settings import validated as validated_servers
-from atts.store.store import RunFolder
+from atts.store.folder import RunFolder
 
 _OWN = frozenset({"name", "sweep", "calibrate", "servers"})
 # A subset is a choice among the problems of the test, of which none may be recorded; the rest is nothing to a coin.

@@ -8,15 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from atts.pipeline.vote import VoteStop, decided_after
 from atts.runs.intensity import Intensity
+from atts.stats.arrays import Floats
 from atts.stats.control import max_turn_deviation
 from atts.stats.estimate import Bootstrap, Outcomes, accuracy, classes
 from atts.types import Chain, EngineInfo, Role, Status, Turn
-
-Floats = NDArray[np.float64]
 
 
 class Tally:

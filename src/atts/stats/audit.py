@@ -8,14 +8,11 @@ from math import erf, exp, lgamma, log, log1p, prod, sqrt
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from atts.stats.arrays import Bools, Floats, Ints
 from atts.stats.control import HEADROOM, round_limit
 from atts.stats.estimate import Bootstrap, Estimate
 from atts.types import Decision
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 WINDOW = 200  # decisions
 ENOUGH = 100  # decisions: a turn with fewer is listed, but no figure rests on it
@@ -235,9 +232,7 @@ def _excess(rejected: Floats, allowed: float) -> float:
     return float((sums - np.minimum.accumulate(sums)).max())
 
 
-def _rounds(
-    rejected: Floats, turns: Ints, questions: Ints, samples: int, limit: int
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _rounds(rejected: Floats, turns: Ints, questions: Ints, samples: int, limit: int) -> tuple[Bools, Bools]:
     """For every round: whether all its samples were decided, and whether more than `limit` were taken over."""
     _, turn = np.unique(turns, return_inverse=True)
     _, number = np.unique(questions * (int(turn.max()) + 1) + turn, return_inverse=True)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
+from atts.stats.arrays import Floats
 from atts.types import Chunk
 
 BankBy = Literal["all", "turn", "question"]
@@ -77,7 +78,7 @@ class ScoreBank:
         self._arrivals: deque[float] | None = None if self.window is None else deque(kept)
         self._store(np.sort(np.asarray(kept, dtype=np.float64)))
 
-    def _store(self, scores: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
+    def _store(self, scores: Floats) -> None:
         self._sorted = array("d", scores.tobytes())  # indexing it is several times faster than indexing numpy
         self._added: list[float] = []
         self._removed: list[float] = []

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from atts.stats.arrays import Bools, Floats, Ints
 
 MOST_SAMPLES = 1000  # binomial coefficients beyond this leave the range of a double
 _SAME = 1e-12  # differences closer than this are one, but for rounding
@@ -252,7 +251,7 @@ def vote(table: Outcomes, k: int | None = None, *, draws: int = 200, seed: int =
     return np.where(table.graded >= k, total / draws, np.nan)
 
 
-def _weighed(table: Outcomes, used: NDArray[np.bool_]) -> Floats:
+def _weighed(table: Outcomes, used: Bools) -> Floats:
     votes = np.where(used, table.votes, -1)
     mine = votes[:, :, None] == np.arange(max(1, int(votes.max(initial=0)) + 1))
     weight = (mine * table.weights[:, :, None]).sum(axis=1)

@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from atts.errors import InputError, ScoreError
-
-Floats = npt.NDArray[np.float64]
+from atts.stats.arrays import Floats
 
 WINDOW = 32  # tokens of `worst_window`
 

@@ -12,75 +12,32 @@ again, a torn last line is cut off.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
-import queue
 import sys
-import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from atts import atomic
 from atts.config.run import FREE_ON_RESUME, RunConfig, validated
 from atts.errors import InputError, RunError
+from atts.store import journal
+from atts.store.journal import Journal, JournalWriter
 from atts.types import Chain, EngineInfo, Problem, Role, Turn
 
-_TURN = TypeAdapter(Turn)
-_CHAIN = TypeAdapter(Chain)
 _PROBLEM = TypeAdapter(Problem)
 _INFO = TypeAdapter(EngineInfo)
-_TURN_LINE = b'{"kind":"turn"'
-_BULKY = {"log_probabilities"}  # and never needed again
-_LEFT_OUT: Any = {"draft": _BULKY, "takeover": _BULKY, "more": {"__all__": _BULKY}, "dropped": {"__all__": _BULKY}}
-_NAMED = 20  # damaged lines that a sentence numbers
 _PACKAGES = ("atts-llm", "numpy", "torch", "transformers", "aiohttp")
 
 SCHEMA = 1
 """Of the folder's layout; a version reads the one that it writes."""
-
-Key = tuple[str, int]
-
-
-@dataclass(slots=True)
-class Journal:
-    """What a journal says: the turns of every chain in order, the chains that ended, and what cannot be used.
-
-    `damaged` numbers the lines that cannot be read; `unused` counts, for each chain, the turns whose predecessor is
-    missing.
-    """
-
-    turns: dict[Key, list[Turn]] = field(default_factory=dict)
-    chains: dict[Key, Chain] = field(default_factory=dict)
-    damaged: list[int] = field(default_factory=list)
-    unused: Counter[Key] = field(default_factory=Counter)
-
-    def only(self, problems: Iterable[Problem], samples: int) -> None:
-        """Forget lines about chains that the run does not have (a line damaged into another valid one)."""
-        known = {problem.id for problem in problems}
-
-        def wanted(key: Key) -> bool:
-            return key[0] in known and 0 <= key[1] < samples
-
-        self.turns = {key: turns for key, turns in self.turns.items() if wanted(key)}
-        self.chains = {key: chain for key, chain in self.chains.items() if wanted(key)}
-        self.unused = Counter({key: count for key, count in self.unused.items() if wanted(key)})
-
-    @property
-    def last_time(self) -> float:
-        """The latest moment that the journal speaks of, in seconds since the run began."""
-        ends = [chain.end for chain in self.chains.values()]
-        ends += [piece.span.end for turns in self.turns.values() for turn in turns[-1:] for piece in turn.written]
-        return max(ends, default=0.0)
 
 
 class RunFolder:
@@ -88,6 +45,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._journal = path / "journal.jsonl"
         self.run = _read_json(path / "run.json")
         self.config = _config(path, self.run)
 
@@ -104,8 +62,8 @@ class RunFolder:
         _refuse_foreign(path, lines)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_atomically(path / "problems.jsonl", lines)
-            write_json(path / "run.json", _description(config, contents or {}))
+            atomic.write(path / "problems.jsonl", lines)
+            atomic.write_json(path / "run.json", _description(config, contents or {}))
         except OSError as error:
             raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
         return cls(path)
@@ -158,82 +116,28 @@ class RunFolder:
             raise InputError(f"{path}: cannot be read: {error}") from error
 
     def journal(self) -> Journal:
-        """All that the journal says. Damaged lines are numbered and skipped; what a later line says of a chain wins."""
-        journal = Journal()
-        for entry in self.entries():
-            if isinstance(entry, int):
-                journal.damaged.append(entry)
-            elif isinstance(entry, Chain):
-                journal.chains[_key(entry)] = entry
-            elif not _goes_on(journal.turns.setdefault(_key(entry), []), entry):
-                journal.unused[_key(entry)] += 1
-        return journal
+        """All that the journal says; see `journal.read`."""
+        return journal.read(self._journal)
 
     def entries(self) -> Iterator[Turn | Chain | int]:
-        """The journal's lines in order, one at a time; the number of a line that is damaged in its place."""
-        path = self.path / "journal.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.endswith(b"\n"):
-                    yield _decode(line, number)
+        """The journal's lines in order, one at a time; see `journal.entries`."""
+        return journal.entries(self._journal)
 
     def histories(self) -> Iterator[tuple[Chain, list[Turn]]]:
-        """The chains that ended, each once with all its turns; memory holds the turns of the chains that are open only.
-
-        The journal is read twice: a chain that failed and was tried again has ended where it is spoken of last.
-        """
-        last = {_key(entry): place for place, entry in enumerate(self.entries()) if not isinstance(entry, int)}
-        turns: dict[Key, list[Turn]] = {}
-        ended: dict[Key, Chain] = {}
-        for place, entry in enumerate(self.entries()):
-            if isinstance(entry, int):
-                continue
-            key = _key(entry)
-            if isinstance(entry, Chain):
-                ended[key] = entry
-            else:
-                _goes_on(turns.setdefault(key, []), entry)
-            if place == last.get(key):
-                own = turns.pop(key, [])
-                if key in ended:
-                    yield ended.pop(key), own
+        """The chains that ended, each once with all its turns; see `journal.histories`."""
+        return journal.histories(self._journal)
 
     def chains(self) -> Iterator[Chain]:
         """The chains that ended, in that order, without decoding turns; damaged lines are skipped."""
-        path = self.path / "journal.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.endswith(b"\n") and not line.startswith(_TURN_LINE):
-                    entry = _decode(line, number)
-                    if isinstance(entry, Chain):
-                        yield entry
+        return journal.chains(self._journal)
 
     def gaps(self) -> list[str]:
-        """What there is no history of, in sentences: lines and turns that cannot be used, chains that are open."""
-        damaged: list[int] = []
-        unused: Counter[Key] = Counter()
-        reached: Counter[Key] = Counter()
-        ended: set[Key] = set()
-        for entry in self.entries():
-            if isinstance(entry, int):
-                damaged.append(entry)
-            elif isinstance(entry, Chain):
-                ended.add(_key(entry))
-            elif entry.turn > reached[_key(entry)]:
-                unused[_key(entry)] += 1
-            else:
-                reached[_key(entry)] = max(reached[_key(entry)], entry.turn + 1)
-        wanted = len(self.problems()) * self.config.samples
-        open_ = [f"{wanted - len(ended):,} of {wanted:,} chains have not ended."] if len(ended) < wanted else []
-        return gaps(damaged, unused) + open_
+        """What there is no history of, in sentences; see `journal.missing`."""
+        return journal.missing(self._journal, len(self.problems()) * self.config.samples)
 
     def append(self) -> JournalWriter:
         """Open the journal for writing, alone. Raises `InputError` if another process has it."""
-        return JournalWriter(self.path / "journal.jsonl")
+        return JournalWriter(self._journal)
 
     def begin_session(self, time: float, ended: int, engines: Mapping[Role, EngineInfo]) -> None:
         """Note that the run begins or goes on, at this time of the run, with so many chains that have ended.
@@ -271,7 +175,7 @@ class RunFolder:
         """Write `summary.json`. Raises `RunError` where the disk does not take it; it can be computed again."""
         path = self.path / "summary.json"
         try:
-            write_json(path, summary)
+            atomic.write_json(path, summary)
         except OSError as error:
             raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
@@ -282,140 +186,6 @@ class RunFolder:
     def summary(self) -> dict[str, Any]:
         """The figures of the run; raises `InputError` if it has none yet."""
         return _read_json(self.path / "summary.json")
-
-
-class JournalWriter:
-    """Appends lines from a thread of its own, so that a slow disk never holds the event loop.
-
-    Raises `RunError` from `write` or `close` once the disk has failed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = self._open_alone(path)
-        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
-
-    def turn(self, turn: Turn) -> None:
-        """Write a turn."""
-        self._write(_TURN_LINE + b"," + _TURN.dump_json(turn, exclude=_LEFT_OUT)[1:])
-
-    def chain(self, chain: Chain) -> None:
-        """Write a chain that has ended."""
-        self._write(b'{"kind":"chain",' + _CHAIN.dump_json(chain)[1:])
-
-    def close(self) -> None:
-        """Write what is left, to the disk itself, and let go of the file."""
-        self._lines.put(None)
-        self._thread.join()
-        try:
-            if self._error is None:
-                os.fsync(self._file.fileno())
-        except OSError as error:
-            self._error = error
-        with suppress(OSError):  # it tries once more to write what could not be written
-            self._file.close()
-        self._raise_if_failed()
-
-    def _write(self, line: bytes) -> None:
-        self._raise_if_failed()
-        self._lines.put(line + b"\n")
-
-    def _run(self) -> None:
-        open_ = True
-        while open_:
-            batch = [self._lines.get()]
-            while not self._lines.empty():
-                batch.append(self._lines.get())
-            open_ = None not in batch
-            try:
-                self._file.write(b"".join(line for line in batch if line is not None))
-                self._file.flush()
-            except OSError as error:
-                self._error = error
-                return
-
-    def _raise_if_failed(self) -> None:
-        if self._error is not None:
-            raise RunError(f"{self._path}: cannot write the journal: {self._error.strerror or self._error}")
-
-    @staticmethod
-    def _open_alone(path: Path) -> BinaryIO:
-        try:
-            file = path.open("a+b")
-        except OSError as error:
-            raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            raise InputError(f"{path.parent} is in use by another process") from error
-        file.truncate(_end_of_whole_lines(file))
-        return file
-
-
-def _end_of_whole_lines(file: BinaryIO) -> int:
-    """Where the last line that was written whole ends."""
-    end = file.seek(0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - 65536)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
-
-
-def _key(entry: Turn | Chain) -> Key:
-    return entry.problem, entry.sample
-
-
-def _goes_on(turns: list[Turn], turn: Turn) -> bool:
-    """Take the next turn of a chain; False where one before it is missing. A chain goes on only from turns that are
-    all there; what is there already stands."""
-    if turn.turn == len(turns):
-        turns.append(turn)
-    return turn.turn < len(turns)
-
-
-def _decode(line: bytes, number: int) -> Turn | Chain | int:
-    try:
-        values = json.loads(line)
-        kind = values.pop("kind")
-        entry = _TURN.validate_python(values) if kind == "turn" else _CHAIN.validate_python(values)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return number
-    return entry if all(map(isfinite, _times(entry))) else number
-
-
-def _times(entry: Turn | Chain) -> Iterator[float]:
-    """Every time that a line speaks of; all figures lean on them."""
-    if isinstance(entry, Chain):
-        yield from (entry.start, entry.end)
-        return
-    for span in (entry.scoring, *(piece.span for piece in entry.written)):
-        if span is not None:
-            yield from (span.ready, span.start, span.end)
-
-
-def gaps(damaged: Sequence[int], unused: Mapping[Key, int]) -> list[str]:
-    """What of a journal could not be used, in a sentence or two; nothing where all of it could."""
-    said = []
-    if damaged:
-        numbers = ", ".join(map(str, damaged[:_NAMED])) + (" and more" if len(damaged) > _NAMED else "")
-        said.append(f"Damaged lines of the journal were left out: {numbers}.")
-    if unused:
-        turns, chains = counted(sum(unused.values()), "further turn"), counted(len(unused), "chain")
-        said.append(f"{turns} of {chains} could not be used, because a turn before them is missing.")
-    return said
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things: `1 chain`, `2 chains`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _config(path: Path, run: Mapping[str, Any]) -> RunConfig:
@@ -483,19 +253,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: an object is needed")
     return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file in one step: a reader sees the old one or the new one."""
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from atts.stats.arrays import Ints
 from atts.types import TokenIds
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    ids: NDArray[np.int64]
+    ids: Ints
     sure: int  # the first `sure` tokens are a chain's own context; behind them stands a chunk that may be dropped
     cache: Any
 
@@ -58,7 +58,7 @@ class PrefixCache:
             total -= len(self._entries.pop(0).ids)
 
 
-def _common_prefix(left: NDArray[np.int64], right: NDArray[np.int64]) -> int:
+def _common_prefix(left: Ints, right: Ints) -> int:
     size = min(len(left), len(right))
     differing = np.flatnonzero(left[:size] != right[:size])
     return int(differing[0]) if len(differing) else size

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-Key = tuple[int, int]  # problem and sample; sample -1 is the prompt, which all samples share
+Owner = tuple[int, int]  # problem and sample; sample -1 is the prompt, which all samples share
 
 PROMPT = -1
 
@@ -23,10 +23,10 @@ class PrefixCache:
     """Tokens by chain, the least recently used dropped first."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._entries: OrderedDict[Owner, _Entry] = OrderedDict()
         self.tokens = 0
 
-    def take(self, key: Key, length: int, token: Callable[[int], int]) -> int:
+    def take(self, key: Owner, length: int, token: Callable[[int], int]) -> int:
         """How many of a context's `length` tokens are there, which then belong to the request.
 
         `token` tells the context's token at a place. A piece that was written and then dropped ends with another mark
@@ -44,13 +44,13 @@ class PrefixCache:
         self._entries.move_to_end((key[0], PROMPT))
         return min(prompt.tokens, length)
 
-    def put(self, key: Key, tokens: int, mark: int, base: int) -> None:
+    def put(self, key: Owner, tokens: int, mark: int, base: int) -> None:
         """A chain's tokens are there and belong to nobody."""
         before = self._entries.pop(key, None)
         self.tokens += tokens - (before.tokens if before else 0)
         self._entries[key] = _Entry(tokens, mark, base)
 
-    def has(self, key: Key) -> bool:
+    def has(self, key: Owner) -> bool:
         """Whether anything is there of it."""
         return key in self._entries
 

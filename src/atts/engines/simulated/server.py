@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from atts.engines.simulated.hardware import Machine
-from atts.engines.simulated.prefix_cache import PROMPT, Key, PrefixCache
+from atts.engines.simulated.prefix_cache import PROMPT, Owner, PrefixCache
 from atts.errors import EngineError
 
 _ROUNDING = 1e-6  # steps: an arrival at the very end of a step is there when the next one begins
@@ -28,7 +28,7 @@ class Request:
     tokens, which nobody will send again. `cached` comes out: how many tokens of the context the server had.
     """
 
-    key: Key
+    key: Owner
     prompt: int
     context: int
     base: int
