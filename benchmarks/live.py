@@ -23,6 +23,7 @@ from rich.live import Live
 from atts.cli import live
 from atts.config.run import resolve
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,7 +73,7 @@ def main() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
     with tempfile.TemporaryDirectory() as folder, live.watch(console) as sink:
         began = time.monotonic()
-        asyncio.run(Run(config, Path(folder) / "run", sinks=[events.measured(sink)]).execute())
+        asyncio.run(Run(prepare(config), Path(folder) / "run", sinks=[events.measured(sink)]).execute())
         wall = time.monotonic() - began
     events.seconds -= events.calls * overhead()
     found = {

@@ -16,6 +16,7 @@ from rich.console import Console
 from atts.config.run import RunConfig, resolve
 from atts.results.loaded import LoadedRun, load_run
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 
 progress = Console(stderr=True, highlight=False)
 
@@ -54,7 +55,7 @@ def made(config: RunConfig, folder: Path) -> LoadedRun:
 
 
 async def _execute(config: RunConfig, folder: Path) -> None:
-    await Run(config, folder).execute()
+    await Run(prepare(config), folder).execute()
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from rich.table import Table
 from atts.config.run import resolve
 from atts.events import ChainEnded, ChainStarted, Event
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 
 MARKS = (0.1, 0.5, 1.0)
 
@@ -104,7 +105,7 @@ async def soak(in_flight: int, problems: int, samples: int) -> Gauge:
                 "turns": 12,
             }
             config = resolve(preset="paper", options=options | run_options | slots)
-            run = await asyncio.to_thread(Run, config, path / "run", sinks=[gauge])
+            run = Run(await asyncio.to_thread(prepare, config), path / "run", sinks=[gauge])
             summary = await run.execute()
     assert summary["status"] == "complete", summary["errors"]
     return gauge

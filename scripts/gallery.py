@@ -23,6 +23,7 @@ from atts.config.run import resolve
 from atts.events import Event
 from atts.report.page import write_page
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 WIDTH = 80
@@ -45,7 +46,7 @@ def run(folder: Path) -> str:
         elif not taken and progress.ended % 10 == 1:
             meters.speed()
 
-    asyncio.run(Run(resolve(), folder, sinks=[sink]).execute())
+    asyncio.run(Run(prepare(resolve()), folder, sinks=[sink]).execute())
     drawn = console.export_svg(title="atts run")
     return re.sub(r"@font-face\s*\{.*?\}", "", drawn, flags=re.DOTALL)  # the picture asks no network for a font
 

@@ -13,6 +13,7 @@ from atts.cli import live
 from atts.config.run import resolve
 from atts.events import ChainEnded, ChainStarted, Event, RunStarted, StageEnded, StageQueued, TurnEnded, Warned
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.types import Chain, Stage, Status, Turn
 
 
@@ -21,7 +22,7 @@ def execute(path: Path, console: Console, *, quiet: bool = False) -> tuple[live.
     options = {"limit": 5, "samples": 4, "draft": "scripted:5", "target": "scripted:5", "takeover_rate": 0.4}
     seen = live.Progress()
     with live.watch(console, quiet=quiet) as sink:
-        run = Run(resolve(preset="bundled", options=options), path, sinks=[sink, seen])
+        run = Run(prepare(resolve(preset="bundled", options=options)), path, sinks=[sink, seen])
         return seen, asyncio.run(run.execute())
 
 

@@ -20,6 +20,7 @@ from atts.engines import open_engine
 from atts.engines.base import Engine
 from atts.errors import EngineError
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.store.folder import RunFolder
 from atts.types import Finish, Message, Role, Sampling, Turn
 from tests.real.conftest import CONTEXT
@@ -131,7 +132,7 @@ async def test_the_same_run_on_servers_and_in_process(vllm_pair: dict[Role, str]
 
     async def turns(name: str, addresses: dict[str, str]) -> list[Turn]:
         config: RunConfig = resolve(preset="bundled", options={**asked, **addresses})
-        run = await asyncio.to_thread(Run, config, tmp_path / name)
+        run = Run(await asyncio.to_thread(prepare, config), tmp_path / name)
         summary = await run.execute()
         assert summary["status"] == "complete"
         journal = await asyncio.to_thread(lambda: RunFolder(tmp_path / name).journal())

@@ -14,6 +14,7 @@ import pytest
 
 from atts.config.run import RunConfig, resolve
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.store.folder import RunFolder
 from atts.types import Chain, Chunk, Decision, Finish, Piece, Problem, Role, Span, Status, Turn, Usage
 
@@ -41,7 +42,7 @@ def execute(path: Path, **options: object) -> Path:
 
 
 async def _execute(path: Path, config: RunConfig) -> None:
-    await Run(config, path).execute()
+    await Run(prepare(config), path).execute()
 
 
 def piece(author: Role, text: str, start: float, *, finish: Finish = Finish.STOP) -> Piece:

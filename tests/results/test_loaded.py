@@ -15,12 +15,13 @@ from atts.errors import InputError
 from atts.report.figures import answer_seconds
 from atts.report.page import render
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.types import Status
 
 
 def execute(path: Path, **options: object) -> Path:
     small = {"limit": 3, "samples": 4, "draft": "scripted:5", "target": "scripted:5", "takeover_rate": 0.4}
-    run = Run(resolve(preset="bundled", options=small | options), path)
+    run = Run(prepare(resolve(preset="bundled", options=small | options)), path)
     asyncio.run(run.execute())
     return path
 
@@ -31,6 +32,19 @@ def test_figures_are_those_that_the_run_wrote(tmp_path: Path) -> None:
     assert run.outcomes.correct.shape == (3, 4)
     assert len(run.chains) == len(run.verdicts) == 12
     assert [session["ended"] for session in run.sessions] == [0]
+
+
+def test_figures_are_those_of_a_run_that_was_resumed_again_and_again(tmp_path: Path) -> None:
+    """Nobody waited between two sessions, however many there were: the run and the reader agree on all of it."""
+    path = execute(tmp_path / "r")
+    whole = (path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for share in (0.3, 0.6):
+        (path / "journal.jsonl").write_bytes(b"".join(whole[: int(len(whole) * share)]))
+        execute(path)
+        whole = (path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    run = atts.load_run(path)
+    assert len(run.sessions) == 3
+    assert json.loads(json.dumps(run.summary)) == json.loads((path / "summary.json").read_text())
 
 
 def test_frames(tmp_path: Path) -> None:

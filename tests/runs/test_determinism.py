@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.engines.simulated.clock import run_virtually
 from atts.pipeline.strategies import STRATEGIES
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 
 METHODS: dict[str, dict[str, object]] = {name: {"strategy": name} for name in STRATEGIES} | {
     "atts, vote stop": {"strategy": "atts", "vote_stop": "exact"},
@@ -34,9 +36,9 @@ def journal(path: Path, seed: int, **options: object) -> bytes:
     )
 
     async def main() -> None:
-        run = Run(resolve(preset="bundled", options={**common, **slots, "seed": seed, **options}), path)
-        run._engines = {role: ScriptedEngine(script) for role in run.strategy.roles}
-        await run.execute()
+        setup = prepare(resolve(preset="bundled", options={**common, **slots, "seed": seed, **options}))
+        engines = {role: ScriptedEngine(script) for role in setup.strategy.roles}
+        await Run(replace(setup, engines=engines), path).execute()
 
     run_virtually(main())
     return (path / "journal.jsonl").read_bytes()

@@ -19,6 +19,7 @@ from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.engines.servers.http import Http
 from atts.errors import RunError
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.seeds import derive
 from atts.testing import FAULTS, Faults, serve
 from tests.polling import until
@@ -32,7 +33,7 @@ def config(draft: str, target: str, **changes: Any) -> RunConfig:
 
 
 async def run(wanted: RunConfig, path: Path) -> dict[str, Any]:
-    return await (await asyncio.to_thread(Run, wanted, path)).execute()
+    return await Run(await asyncio.to_thread(prepare, wanted), path).execute()
 
 
 def two_in_three(text: str, seed: int) -> str:

@@ -12,6 +12,7 @@ from atts.engines.simulated.work import Typical
 from atts.planning.plan import Plan, simulate
 from atts.runs.intensity import Intensity
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.types import Finish, Piece, Role, Span, Turn, Usage
 
 
@@ -69,7 +70,7 @@ def test_barriers_cost_lockstep_and_not_atts() -> None:
 @pytest.mark.parametrize("strategy", ["specreason", "speculative-thinking", "atts-self", "lockstep", "coin"])
 async def test_every_method_has_a_whole_summary(tmp_path: Path, strategy: str) -> None:
     options = {"strategy": strategy, "limit": 2, "samples": 4, "draft": "scripted:5", "target": "scripted:5"}
-    run = await asyncio.to_thread(Run, resolve(preset="bundled", options=options), tmp_path)
+    run = Run(await asyncio.to_thread(prepare, resolve(preset="bundled", options=options)), tmp_path)
     summary = await run.execute()
     assert summary["status"] == "complete"
     tokens = summary["tokens"]
@@ -84,7 +85,7 @@ async def test_asking_costs_and_what_is_dropped_was_written(tmp_path: Path) -> N
     """Steps as published get a blank line that nobody wrote; grades that are none cost as much as others."""
     options = {"strategy": "specreason", "limit": 2, "samples": 2, "draft": "scripted:6", "target": "scripted:6"}
     config = resolve(preset="bundled", options=options | {"options": {"compat": "reference"}})
-    run = await asyncio.to_thread(Run, config, tmp_path)
+    run = Run(await asyncio.to_thread(prepare, config), tmp_path)
     tokens = (await run.execute())["tokens"]
     assert 0 < tokens["discarded"] <= tokens["draft"]
     assert tokens["scored"] > 0 and tokens["prefilled"] > 0

@@ -23,6 +23,7 @@ from atts.engines.servers.vllm import VllmEngine
 from atts.errors import RunError
 from atts.runs.preflight import Finding, Report, _vocabularies, check
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.seeds import uniform
 from atts.testing import Faults, serve
 from atts.testing.server import BadRequest
@@ -247,7 +248,8 @@ async def test_a_run_checks_first_and_says_why_it_does_not_begin(tmp_path: Path)
     async with serve("sglang", ScriptedEngine(Script(score=shifted))) as server:
         options = {"draft": "scripted:", "target": f"sglang:{server.url}", "limit": 1, "samples": 1}
         for checked in (True, False):
-            run = await asyncio.to_thread(Run, resolve(options=options | {"check": checked}), tmp_path / str(checked))
+            setup = await asyncio.to_thread(prepare, resolve(options=options | {"check": checked}))
+            run = Run(setup, tmp_path / str(checked))
             if checked:
                 with pytest.raises(RunError, match=r"target: log-probabilities: .* --no-check"):
                     await run.execute()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from atts.config.run import RunConfig, resolve
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.errors import EngineError, InputError, NoRoomError
 from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, TurnEnded, Warned
-from atts.runs.runner import Run, default_path
+from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.types import Generation, Role, Scoring, TokenIds
 
 
@@ -42,7 +44,8 @@ async def run(config: RunConfig, path: Path, events: list[Event] | None = None) 
 
 
 async def prepared(config: RunConfig, path: Path, events: list[Event] | None = None) -> Run:
-    return await asyncio.to_thread(Run, config, path, sinks=[] if events is None else [events.append])
+    setup = await asyncio.to_thread(prepare, config)
+    return Run(setup, path, sinks=[] if events is None else [events.append])
 
 
 async def test_the_summary_keeps_its_contract(tmp_path: Path) -> None:
@@ -162,7 +165,7 @@ async def test_another_set_of_problems_under_the_same_name_is_refused(tmp_path: 
     ):
         config = await asyncio.to_thread(write, some)
         with pytest.raises(InputError, match=message):
-            await prepared(config, out)
+            await run(config, out)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
@@ -173,7 +176,7 @@ async def test_another_prompt_under_the_same_name_is_refused(tmp_path: Path) -> 
     await run(config, tmp_path / "run")
     prompt.write_text('plain = "Guess: {question}"')
     with pytest.raises(InputError, match="the prompt has changed"):
-        await prepared(config, tmp_path / "run")
+        await run(config, tmp_path / "run")
 
 
 async def test_a_chain_that_fills_the_context_has_no_answer_and_is_no_failure(tmp_path: Path) -> None:
@@ -193,11 +196,10 @@ async def test_a_chain_that_fills_the_context_has_no_answer_and_is_no_failure(tm
         room = 0
 
     for room, status, reason in ((40, "complete", "context"), (0, "failed", "full")):
-        made = await prepared(scripted(on_reject="continue"), tmp_path / reason)
+        setup = await asyncio.to_thread(prepare, scripted(on_reject="continue"))
         engine = Narrow(Script(write=steps(6)))
         engine.room = room
-        made._engines = dict.fromkeys(Role, engine)
-        summary = await made.execute()
+        summary = await Run(replace(setup, engines=dict.fromkeys(Role, engine)), tmp_path / reason).execute()
         chains = _lines(tmp_path / reason, "chain")
         assert summary["status"] == status and {chain["reason"] for chain in chains} == {reason}
         turns = _lines(tmp_path / reason, "turn")
@@ -243,14 +245,21 @@ async def test_an_engine_that_cannot_start_is_an_error_and_the_folder_resumes(tm
 )
 def test_bad_input_is_refused_before_anything_is_written(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        Run(scripted(**options), tmp_path / "run")
+        asyncio.run(run(scripted(**options), tmp_path / "run"))
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_command_finds_the_same_folder() -> None:
-    assert default_path(scripted()) == default_path(scripted(chains=3))
-    assert default_path(scripted()) != default_path(scripted(seed=1))
+    paths = [Run(prepare(scripted(**changed))).path for changed in ({}, {"chains": 3}, {"seed": 1})]
+    assert paths[0] == paths[1] != paths[2]
+
+
+def test_making_a_run_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Run(prepare(scripted()))
+    Run(prepare(scripted()), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def _lines(path: Path, kind: str) -> list[dict[str, Any]]:
@@ -282,7 +291,7 @@ async def test_a_drift_alarm_outlives_the_session_in_which_it_rang(tmp_path: Pat
         if isinstance(event, Warned):
             first.stop()
 
-    target = first._engines[Role.TARGET]
+    target = first.setup.engines[Role.TARGET]
     assert isinstance(target, ScriptedEngine)
     target.script.score = stranger_every_time
     first._sinks = [stop]

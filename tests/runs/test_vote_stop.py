@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from atts.config.run import RunConfig, resolve
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.results.compare import compare
 from atts.results.loaded import load_run
-from atts.runs.runner import VOTE_DECIDED, Run
+from atts.runs.chains import VOTE_DECIDED
+from atts.runs.runner import Run
+from atts.runs.setup import prepare
 from atts.types import Chain, Role, Status
 
 ANSWERS = ("7", "7.0", "8", "9")  # the first two are the same number, and vote together
@@ -27,12 +30,12 @@ def config(**options: Any) -> RunConfig:
 
 async def executed(config: RunConfig, path: Path, stop_after: float | None = None) -> dict[str, Any]:
     """A run on a draft whose answers and speed differ by sample and do not depend on anything else."""
-    run = await asyncio.to_thread(Run, config, path)
+    setup = await asyncio.to_thread(prepare, config)
     script = Script(
         write=lambda text, seed: steps(3, answer=ANSWERS[seed % 4 if seed % 3 else 0])(text, seed),
         delay=lambda call, seed: 0.0005 * (seed % 7),
     )
-    run._engines[Role.DRAFT] = ScriptedEngine(script)
+    run = Run(replace(setup, engines={Role.DRAFT: ScriptedEngine(script)}), path)
     running = asyncio.create_task(run.execute())
     if stop_after is not None:
         await asyncio.sleep(stop_after)

@@ -150,7 +150,7 @@ async def _adopt(config: RunConfig, recorded: Path) -> Calibration:
 def _named(scores: Sequence[CalibrationScore], config: RunConfig, recorded: Path) -> Sequence[CalibrationScore]:
     """The scores by the names of their problems, which the reference's file by question counts in the run's order."""
     from atts.calibration.files import by_question, in_order_of
-    from atts.runs.runner import load_problems
+    from atts.runs.setup import load_problems
 
     if recorded.suffix != ".npy" or not by_question(recorded):
         return scores

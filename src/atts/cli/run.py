@@ -74,14 +74,23 @@ def carry_out(config: RunConfig, out: Path | None, *, quiet: bool) -> tuple[RunF
     """Run to the end or until interrupted, with progress on standard error; the run's folder and its summary."""
     from atts.cli.live import watch
     from atts.runs.runner import Run
+    from atts.runs.setup import prepare
+    from atts.store.folder import RunFolder
 
     progress = screen(stderr=True)
     with watch(progress, quiet=quiet) as sink:
-        run_ = Run(config, out, sinks=[sink])
+        run_ = Run(prepare(config), out, sinks=[sink])
         summary = asyncio.run(_until_interrupted(run_, progress))
     if summary["status"] == "partial":
-        progress.print(f"interrupted; the same command goes on ({run_.folder.path})", soft_wrap=True)
-    return run_.folder, summary
+        progress.print(f"interrupted; the same command goes on ({run_.path})", soft_wrap=True)
+    return RunFolder.open(run_.path), summary
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    """The summary that stands in the folder."""
+    from atts.store.folder import RunFolder
+
+    return RunFolder.open(path).summary()
 
 
 async def _until_interrupted(run_: Run, console: Console) -> dict[str, Any]:
@@ -107,7 +116,7 @@ async def _until_interrupted(run_: Run, console: Console) -> dict[str, Any]:
     except asyncio.CancelledError:
         if presses < 2:
             raise
-        return run_.folder.summary()
+        return await asyncio.to_thread(_saved, run_.path)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,15 +14,14 @@ from atts import problems as datasets
 from atts.config.run import RunConfig
 from atts.errors import InputError
 from atts.grading import graders
-from atts.pipeline.strategies import strategy_named
 from atts.results.export import chain_row, turn_row
-from atts.runs.summary import Tally
+from atts.runs.record import Record
 from atts.stats.arrays import Floats
 from atts.stats.calibrators import CALIBRATORS
 from atts.stats.estimate import Outcomes, classes, majority, vote
 from atts.store.folder import RunFolder
 from atts.store.journal import Journal
-from atts.types import Chain, Decision, EngineInfo, Key, Problem, Role, Status, Turn
+from atts.types import Chain, EngineInfo, Key, Problem, Role, Status, Turn
 
 if TYPE_CHECKING:
     import pandas
@@ -168,45 +166,17 @@ def _summary(
     votes: Mapping[Key, str],
 ) -> dict[str, Any]:
     """The figures of what the journal holds; wall time, engines and warnings are those of the last summary."""
-    config = folder.config
     written = _written(folder)
     by_answer = {journal.chains[key].answer: vote for key, vote in votes.items()}
-    tally = Tally(
-        [problem.id for problem in problems],
-        config.samples,
-        lambda answer: by_answer.get(answer, answer),
-        stop=config.vote_stop,
-        error=config.vote_error,
-    )
-    for session in by_session(journal.turns, folder.sessions()):
-        for turn in session:
-            tally.turn(turn)
-        tally.pause()  # nobody waited while the run was not going on
-    for key, chain in journal.chains.items():
-        tally.chain(chain, verdicts[key])
-    controlled = strategy_named(config.strategy).controlled
-    decisions = [turn.decision for turns in journal.turns.values() for turn in turns if turn.decision is not None]
-    certificate = _certificate(config, decisions) if controlled else None
-    return tally.summary(
-        strategy=config.strategy,
-        data=datasets.label(config.problems, split=config.split, subset=config.subset),
+    settings = folder.config.calibrator_settings()
+    calibrator = CALIBRATORS[settings.name](settings)  # without its recorded scores: it only counts
+    record = Record(folder.config, problems, calibrator, lambda answer: by_answer.get(answer, answer))
+    record.take_up(journal, folder.sessions(), lambda chain: verdicts[chain.problem, chain.sample])
+    record.warnings.extend(written.get("warnings", []))
+    return record.summary(
         wall=max(written.get("time", {}).get("wall_s") or 0.0, journal.last_time),
-        certificate=certificate,
-        rate=config.rate if controlled else None,
         engines={role: info for role in Role if (info := _engine(written, role)) is not None},
-        warnings=written.get("warnings", []),
     )
-
-
-def by_session(turns: Mapping[Key, list[Turn]], sessions: Sequence[Mapping[str, Any]]) -> list[list[Turn]]:
-    """The turns that began in each session of the run, those of a chain in their order."""
-    resumed = [session.get("time", 0.0) for session in sessions[1:]]
-    found: list[list[Turn]] = [[] for _ in range(len(resumed) + 1)]
-    for chain in turns.values():
-        for turn in chain:
-            began = min((piece.span.ready for piece in turn.written), default=0.0)
-            found[bisect_right(resumed, began)].append(turn)
-    return found
 
 
 def _written(folder: RunFolder) -> dict[str, Any]:
@@ -215,14 +185,6 @@ def _written(folder: RunFolder) -> dict[str, Any]:
         return folder.summary_if_any() or {}
     except InputError:
         return {}
-
-
-def _certificate(config: RunConfig, decisions: list[Decision]) -> dict[str, dict[str, float]]:
-    settings = config.calibrator_settings()
-    calibrator = CALIBRATORS[settings.name](settings)  # without its recorded scores: it only counts
-    for decision in sorted(decisions, key=lambda decision: decision.index):
-        calibrator.replay(decision)
-    return calibrator.certificate()
 
 
 def _engine(summary: Mapping[str, Any], role: Role) -> EngineInfo | None:

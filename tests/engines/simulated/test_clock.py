@@ -13,6 +13,7 @@ from blockbuster import BlockBuster
 from atts.config.run import resolve
 from atts.engines.simulated.clock import Deadlock, run_virtually
 from atts.runs.runner import Run
+from atts.runs.setup import prepare
 
 
 def test_hours_pass_in_no_time_and_in_order() -> None:
@@ -74,7 +75,7 @@ def test_a_whole_run_writes_the_same_journal_byte_for_byte(tmp_path: Path, block
     config = resolve(options={"draft": "scripted:6,0.5", "target": "scripted:6,2", "limit": 5, "samples": 4, "seed": 1})
 
     async def execute(path: Path) -> float:
-        wall: float = (await Run(config, path).execute())["time"]["wall_s"]
+        wall: float = (await Run(prepare(config), path).execute())["time"]["wall_s"]
         return wall
 
     began = time.monotonic()

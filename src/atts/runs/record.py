@@ -1,0 +1,103 @@
+"""What a run has come to: its figures, its rate control and its drift alarm, from the journal and then from events.
+
+The one way to a summary: a run keeps its record up while it goes on, and a folder that is read back makes a new one
+from its journal.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from atts import problems as datasets
+from atts.config.run import RunConfig
+from atts.pipeline.strategies import strategy_class
+from atts.runs.summary import Tally
+from atts.stats.calibrator import Calibrator
+from atts.stats.drift import DriftAlarm
+from atts.store.journal import Journal
+from atts.types import Chain, Decision, EngineInfo, Key, Problem, Role, Turn
+
+
+class Record:
+    """The record of one run. `vote` maps answers that mean the same to the same text.
+
+    `calibrator` is told of the journal's decisions here; of new ones, who takes them tells it.
+    """
+
+    def __init__(
+        self, config: RunConfig, problems: Sequence[Problem], calibrator: Calibrator, vote: Callable[[str], str]
+    ) -> None:
+        self._config = config
+        self._calibrator = calibrator
+        self._alarm = DriftAlarm(config.seed, config.samples)
+        self.warnings: list[str] = []
+        names = [problem.id for problem in problems]
+        self._tally = Tally(names, config.samples, vote, stop=config.vote_stop, error=config.vote_error)
+
+    def take_up(
+        self,
+        journal: Journal,
+        sessions: Sequence[Mapping[str, Any]],
+        verdict: Callable[[Chain], bool | None],
+    ) -> None:
+        """Count all that earlier sessions did, in which nobody waited for what came later. May block: it grades."""
+        for session in by_session(journal.turns, sessions):
+            for turn in session:
+                self._tally.turn(turn)
+            self._tally.pause()
+        decisions = [turn.decision for turns in journal.turns.values() for turn in turns if turn.decision is not None]
+        for decision in sorted(decisions, key=lambda decision: decision.index):
+            self._calibrator.replay(decision)
+            self._alarm.observe(decision.chunk, decision.score)
+        for chain in journal.chains.values():
+            self._tally.chain(chain, verdict(chain))
+
+    def turn(self, turn: Turn) -> None:
+        """A turn has ended."""
+        self._tally.turn(turn)
+
+    def chain(self, chain: Chain, correct: bool | None) -> None:
+        """A chain has ended; `correct` is None where nothing could be graded."""
+        self._tally.chain(chain, correct)
+
+    def decided(self, decision: Decision) -> bool:
+        """A decision was taken: does the drift alarm ring? It hears decisions when they are taken, not when their
+        turns end: which of them ends later depends on the score."""
+        return self._alarm.observe(decision.chunk, decision.score)
+
+    @property
+    def drifted(self) -> str:
+        """What to tell a person of the drift alarm; empty while it has not rung."""
+        at = self._alarm.alarmed_at
+        return "" if at is None else f"the scores of new problems have drifted (alarm after {at} problems)"
+
+    def agrees_with(self, summary: Mapping[str, Any]) -> bool:
+        """Whether an earlier summary counts the same chains in the same way."""
+        return self._tally.agrees_with(summary)
+
+    def summary(self, wall: float, engines: Mapping[Role, EngineInfo]) -> dict[str, Any]:
+        """The figures of all that was counted: what `summary.json` holds. `wall` is in seconds."""
+        config = self._config
+        controlled = strategy_class(config.strategy).controlled
+        return self._tally.summary(
+            strategy=config.strategy,
+            data=datasets.label(config.problems, split=config.split, subset=config.subset),
+            wall=wall,
+            certificate=self._calibrator.certificate() if controlled else None,
+            rate=config.rate if controlled else None,
+            engines=engines,
+            warnings=self.warnings,
+        )
+
+
+def by_session(turns: Mapping[Key, list[Turn]], sessions: Sequence[Mapping[str, Any]]) -> list[list[Turn]]:
+    """The turns that began in each session of the run, those of a chain in their order."""
+    resumed = [session.get("time", 0.0) for session in sessions[1:]]
+    found: list[list[Turn]] = [[] for _ in range(len(resumed) + 1)]
+    for chain in turns.values():
+        for turn in chain:
+            began = min((piece.span.ready for piece in turn.written), default=0.0)
+            found[bisect_right(resumed, began)].append(turn)
+    return found

@@ -1,0 +1,147 @@
+"""All that a run is made of: its configuration resolved once into the parts themselves, checked together.
+
+A run from the command line, one from Python and whatever else makes chains are made of the same value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from atts import problems as datasets
+from atts.calibration.files import Calibration, digest, read_calibration, settings_fingerprint
+from atts.config.run import RunConfig
+from atts.engines import open_engine
+from atts.engines.base import Engine
+from atts.grading import extract as answers
+from atts.grading import graders
+from atts.grading.rules import Grader
+from atts.pipeline.chain import AnswerRules
+from atts.pipeline.strategies import strategy_named
+from atts.pipeline.strategies.base import Strategy
+from atts.problems import prompts
+from atts.problems.prompts import Prompt
+from atts.stats.calibrator import Calibrator
+from atts.stats.calibrators import make_calibrator
+from atts.stats.scores import Score, find_score
+from atts.types import Chain, Problem, Role
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of one run, which belong together. It opens nothing and writes nothing; `prepare` makes it.
+
+    `problems` are in the order of the run, `data` is what to call them. `answer` gives for "begins inside thinking"
+    the rule that finds the answer in a text. `calibration` holds the scores that `calibrator`, which learns as the run
+    goes on, has begun with. `engines` are not loaded yet, and closed by whoever runs them. `notices` are lines that a
+    person should know before the run begins.
+    """
+
+    config: RunConfig
+    problems: tuple[Problem, ...]
+    data: str
+    prompt: Prompt
+    answer: AnswerRules
+    grader: Grader
+    score: Score
+    strategy: Strategy
+    calibration: Calibration
+    calibrator: Calibrator
+    engines: Mapping[Role, Engine]
+    notices: tuple[str, ...] = ()
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Problem]:
+        """The problems by their ids."""
+        return {problem.id: problem for problem in self.problems}
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Digests of what the configuration only names, so that a resumed run can tell that it has changed."""
+        return {"prompt": digest(repr(self.prompt)), "calibration": digest(repr(self.calibration.scores))}
+
+    @property
+    def default_path(self) -> Path:
+        """Where the run goes if nobody says: the same configuration finds the same folder, so that it resumes."""
+        config = self.config
+        return Path("runs") / f"{Path(config.problems).stem}-{config.strategy}-{config.fingerprint()[:8]}"
+
+    def grade(self, chain: Chain) -> bool | None:
+        """Whether the chain's answer is right; None where it has none, or the grader cannot tell. May block."""
+        return None if chain.answer is None else self.grader.grade(chain.answer, self.by_id[chain.problem])
+
+
+def prepare(config: RunConfig) -> Setup:
+    """Resolve a configuration into its parts and check them together, without a model and without writing anything.
+
+    Reads files, so it may block. Raises `InputError` for the first thing that is wrong.
+    """
+    strategy = strategy_named(config.strategy, config.options)
+    notices: list[str] = []
+    problems = load_problems(config, notices.append)
+    source = datasets.describe(config.problems)
+    prompt = prompts.load(config.prompt or source.prompt)
+    answer = answer_rules(config.answer or source.rule)
+    grader = graders.named(config.grader or source.grader)
+    score = find_score(config.score)
+    calibration, unrecorded = _calibration(config, [problem.id for problem in problems])
+    if unrecorded:
+        notices.append(f"{unrecorded} of {len(problems)} problems have no recorded scores: ranked among all")
+    return Setup(
+        config=config,
+        problems=tuple(problems),
+        data=datasets.label(config.problems, split=config.split, subset=config.subset),
+        prompt=prompt,
+        answer=answer,
+        grader=grader,
+        score=score,
+        strategy=strategy,
+        calibration=calibration,
+        calibrator=make_calibrator(config.calibrator_settings(), calibration.scores),
+        engines=open_engines(config, strategy.roles),
+        notices=tuple(notices),
+    )
+
+
+def load_problems(config: RunConfig, told: Callable[[str], None] = lambda line: None) -> list[Problem]:
+    """The problems that a run solves, in its order; `told` hears how many rows were skipped. Raises InputError."""
+    return datasets.load(
+        config.problems,
+        n=config.limit,
+        split=config.split,
+        subset=config.subset,
+        seed=config.seed,
+        revision=config.revision,
+        columns=datasets.Columns.parse(config.columns or ""),
+        skip_bad=config.skip_bad_rows,
+        told=told,
+    )
+
+
+def open_engines(config: RunConfig, roles: Sequence[Role]) -> dict[Role, Engine]:
+    """The engines of these roles, of which nothing is loaded yet. Raises InputError."""
+    return {role: open_engine(getattr(config, role.value), config.engine_options(role)) for role in roles}
+
+
+def answer_rules(rule: str) -> AnswerRules:
+    """The rule of that name for texts that begin inside thinking, and for those that do not. Raises InputError."""
+    extractors = {thinking: answers.extractor(rule, thinking=thinking) for thinking in (False, True)}
+    return extractors.__getitem__
+
+
+def _calibration(config: RunConfig, problems: Sequence[str]) -> tuple[Calibration, int]:
+    """The scores to begin with, refused if they were recorded otherwise, or on the problems of this run.
+
+    Beside them, how many problems a calibration by question does not know.
+    """
+    if config.calibration is None:
+        return Calibration(()), 0
+    calibration = read_calibration(Path(config.calibration), config.score)
+    calibration.require(settings_fingerprint(config), config.calibration)
+    if config.scope == "run":
+        calibration.require_disjoint(problems, config.calibration)
+    elif config.calibrator == "static":  # what is calibrated by question has to know the question
+        return calibration, calibration.unrecorded(problems, config.calibration)
+    return calibration, 0
