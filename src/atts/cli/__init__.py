@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
 import atts
+from atts.cli import streams
 from atts.errors import AttsError, InputError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -59,28 +61,41 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 ran and failed, 2 bad input, each failure in one line."""
+    streams.show_anything()
+    status = 1
+    try:
+        status = _status(arguments)
+        streams.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        status = status or 1
+        streams.abandon()
+    except OSError as error:  # a disk, a file or a terminal that is not as it should be; no fault of the program
+        status = _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", 1)
+        streams.abandon()
+    sys.exit(status)
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    """Run the command line; the exit status. Raises `OSError` where what it prints cannot be written."""
     try:
         status = cli.main(args=arguments, prog_name="atts", standalone_mode=False)
     except InputError as error:
-        _fail(str(error), 2)
+        return _fail(str(error), 2)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
-        sys.exit(2)
+        return 2
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f" (see {context.command_path} --help)" if context is not None else ""
-        _fail(error.format_message() + where, 2)
+        return _fail(error.format_message() + where, 2)
     except AttsError as error:
-        _fail(str(error), 1)
-    except click.exceptions.Abort:
-        _fail("interrupted", 1)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not complain when it flushes.
-        sys.stdout = None
-        sys.exit(1)
-    sys.exit(status if isinstance(status, int) else 0)
+        return _fail(str(error), 1)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 1)
+    return status if isinstance(status, int) else 0
 
 
-def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
-    sys.exit(status)
+def _fail(message: str, status: int) -> int:
+    with suppress(OSError):  # the status says it too
+        click.echo(f"error: {' '.join(message.split())}", err=True)
+    return status

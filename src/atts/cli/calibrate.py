@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from rich.console import Group
 from rich.table import Table
 
 from atts.cli.options import config_options
+from atts.cli.streams import in_json
 from atts.cli.tables import screen
 from atts.config.run import RunConfig, resolve
 from atts.errors import InputError, RunError
@@ -84,7 +84,7 @@ def calibrate(
             calibration = record(config, out, quiet=quiet)
     described = _plain(calibration)
     if as_json:
-        click.echo(json.dumps(described, indent=2))
+        click.echo(in_json(described))
     else:
         screen().print(_table(described, str(describe or out)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from atts.cli.streams import in_json
 from atts.cli.tables import screen
 from atts.config.run import RunConfig, resolve
 
@@ -50,7 +50,7 @@ def check(
     config = resolve(preset=preset, run_file=run_file, options=given, assignments=assignments)
     report = asyncio.run(_check(config, _engines(config)))
     if as_json:
-        click.echo(json.dumps(report.plain(), indent=2, ensure_ascii=False))
+        click.echo(in_json(report.plain()))
     else:
         screen().print(table(report))
     return 0 if report.ok else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from rich import box
 from rich.table import Table
 
 from atts.cli.notices import warn
+from atts.cli.streams import in_json
 from atts.cli.tables import percent, screen, seconds
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
 
         draw_frontier(plot, found)
     if as_json:
-        click.echo(json.dumps([one.plain() for one in found], indent=2, ensure_ascii=False))
+        click.echo(in_json([one.plain() for one in found]))
         return
     console = screen()
     console.print(_overview(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atts.cli.notices import warn
+from atts.cli.streams import in_json
 from atts.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def export(run: Path, layout: str, table: str, name: str | None, out: Path, as_j
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
     result = {"run": str(run), "layout": layout, "out": str(out), "count": count}
-    click.echo(json.dumps(result, indent=2) if as_json else f"{out}: {count:,} {_what(layout, table)}")
+    click.echo(in_json(result) if as_json else f"{out}: {count:,} {_what(layout, table)}")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from rich.table import Table
 
 from atts import problems as datasets
+from atts.cli.streams import in_json
 from atts.cli.tables import interval, screen
 from atts.errors import InputError
 from atts.grading import extract as answers
@@ -111,7 +111,7 @@ def grade(**options: Any) -> int:
     written = None if asked.dry_run else save(plan.folder.path, after)
     report = _report(plan, before, after, str(written) if written else None)
     if asked.as_json:
-        click.echo(json.dumps(report, indent=2))
+        click.echo(in_json(report))
     else:
         _show(report)
     if plan.judge is not None and plan.judge.failed:

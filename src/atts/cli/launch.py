@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atts.cli.options import config_options
+from atts.cli.streams import in_json
 from atts.cli.tables import screen
 from atts.config.presets import PRESETS
 from atts.config.run import read_run_file, resolve, toml_lines
@@ -149,7 +149,7 @@ def _show(state: Mapping[str, Any], as_json: bool) -> int:
     """Print the state; status 1 where no servers run."""
     running = state["status"] in ("ready", "starting")
     if as_json:
-        click.echo(json.dumps(state, indent=2))
+        click.echo(in_json(state))
         return 0 if running else 1
     title = f"servers: {state['status']}" + (f" ({state['reason']})" if state.get("reason") else "")
     table = Table(title=title, title_justify="left")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 
 import click
 from rich.table import Table
 
+from atts.cli.streams import in_json
 from atts.cli.tables import screen
 
 
@@ -89,7 +89,7 @@ def ls(kind: str | None, as_json: bool) -> None:
     """List what there is to choose from: all kinds, or one."""
     found = {name: dict(KINDS[name]()) for name in KINDS if kind in (None, name)}
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(in_json(found))
         return
     console = screen()
     for name, entries in found.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import isfinite
@@ -13,6 +12,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from atts.cli.streams import in_json
 from atts.cli.tables import percent, screen
 from atts.errors import InputError
 
@@ -78,7 +78,7 @@ def plan(
     if plot is not None:
         draw_plan(plot, rows)
     if as_json:
-        click.echo(json.dumps({"draft": draft_name, "target": target_name, "rows": rows}, indent=2))
+        click.echo(in_json({"draft": draft_name, "target": target_name, "rows": rows}))
     else:
         title = f"{base.work.problems} problems × {base.work.samples}, draft {draft_name}, target {target_name}"
         show(_table(rows, title, priced=price is not None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import TextIOWrapper
@@ -16,6 +15,7 @@ from rich.console import Group
 from rich.table import Table
 
 from atts import atomic
+from atts.cli.streams import in_json
 from atts.cli.tables import screen
 from atts.config.run import RunConfig
 from atts.errors import InputError
@@ -97,7 +97,7 @@ def replay(
 
         draw_replay(plot, done)
     if as_json:
-        click.echo(json.dumps(_plain(record, done, order, seeds) | {"recorded_before": len(warm)}, indent=2))
+        click.echo(in_json(_plain(record, done, order, seeds) | {"recorded_before": len(warm)}))
         return
     orders_text = f"order {order}" if len(seeds) == 1 else f"mean of {len(seeds)} orders {order}"
     click.echo(f"{len(done[0].decisions[0]):,} decisions, promised rate {done[0].settings.rate:.3f}, {orders_text}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atts.cli.options import config_options
+from atts.cli.streams import in_json
 from atts.cli.tables import screen, summary_table
 from atts.config.run import RunConfig, resolve
 
@@ -64,7 +64,7 @@ def execute(config: RunConfig, out: Path | None, *, as_json: bool = False, quiet
     """Run to the end or until interrupted, show it, and return the exit status."""
     folder, summary = carry_out(config, out, quiet=quiet)
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(in_json(summary))
     else:
         screen().print(summary_table(summary, str(folder.path)))
     return 0 if summary["status"] == "complete" else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import click
 from rich import box
 from rich.table import Table
 
+from atts.cli.streams import in_json
 from atts.cli.tables import percent, screen, seconds
 from atts.errors import AttsError
 
@@ -60,7 +60,7 @@ def suite(file: Path, out: Path | None, only_list: bool, as_json: bool, quiet: b
         reasons = _carry_out(pending, folder, quiet=quiet)
     results = [_result(configuration, reasons.get(configuration.name, "")) for configuration in configurations]
     if as_json:
-        click.echo(json.dumps(results, indent=2))
+        click.echo(in_json(results))
     else:
         screen().print(_table(results, file.stem))
     return 0 if all(result["status"] == "complete" for result in results) else 1

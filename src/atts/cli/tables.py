@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.table import Table
+
+from atts.cli.streams import Forgiving
 
 _WIDEST = 1000  # characters of a line
 
 
 def screen(*, stderr: bool = False) -> Console:
     """Where results are printed. Nothing in them is markup: models, servers and file names say much of it."""
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    file = Forgiving(sys.stderr) if stderr and sys.stderr is not None else None
+    return Console(file=cast(IO[str] | None, file), stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def summary_table(summary: Mapping[str, Any], folder: str) -> Table:

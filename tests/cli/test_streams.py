@@ -1,0 +1,86 @@
+"""Standard output and error as they may be: encodings without our signs, closed pipes, full disks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.results.test_loaded import execute
+
+COMMANDS = (["ls"], ["ls", "--json"], ["compare", "run", "run"], ["grade", "run", "--dry-run"], ["run", "--help"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("streams")
+    execute(place / "run")
+    return place
+
+
+def atts(place: Path, *arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "atts", *arguments]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_every_encoding_shows_every_table(place: Path, encoding: str) -> None:
+    for command in COMMANDS:
+        done = atts(place, *command, encoding=encoding)
+        assert (done.returncode, done.stderr) == (0, b""), command
+        shown = done.stdout.decode(encoding)
+        assert "\\u2" not in shown or command == ["ls", "--json"]  # none of our own signs; letters keep their numbers
+        if command == ["ls", "--json"]:
+            assert json.loads(shown) == json.loads(atts(place, *command).stdout)
+
+
+def test_an_error_is_one_line_in_every_encoding(place: Path) -> None:
+    for encoding, shown in (("ascii", "n\\u00e4h-\\u221e"), ("latin-1", "näh-\\u221e"), ("utf-8", "näh–∞")):
+        done = atts(place, "compare", "näh–∞", encoding=encoding)
+        assert done.returncode == 2
+        assert done.stderr.decode(encoding) == f"error: {shown}: no run there (a folder with run.json is needed)\n"
+
+
+@pytest.mark.parametrize("command", [["ls"], ["run", "--help"], ["compare", "run", "run"], ["ls", "--json"]])
+def test_a_reader_that_leaves_is_no_error(place: Path, command: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "atts", *command], cwd=place, stdout=write, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("command", [["ls"], ["run", "--help"], ["ls", "--json"]])
+def test_a_full_disk_is_one_line(place: Path, command: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "atts", *command], cwd=place, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"error: standard output: No space left on device\n")
+
+
+def test_a_run_goes_on_when_nobody_reads_its_progress(place: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "atts", "run", "--draft", "scripted:5", "--target", "scripted:5", "--limit", "2"]
+    try:
+        done = subprocess.run(
+            [*command, "--json", "--out", "unseen"], cwd=place, stdout=subprocess.PIPE, stderr=write, check=False
+        )
+    finally:
+        os.close(write)
+    assert done.returncode == 0 and json.loads(done.stdout)["status"] == "complete"
+
+
+def test_our_own_signs_have_others_of_the_same_width() -> None:
+    assert "8 × 2, 1–3 → x…".encode("ascii", "atts.plain") == b"8 x 2, 1-3 > x~"
+    assert "π 𝜋".encode("ascii", "atts.plain") == b"\\u03c0 \\U0001d70b"
