@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from atts.cli import streams
 from tests.results.test_loaded import execute
 
 COMMANDS = [["ls"], ["ls", "--json"], ["compare", "run", "run"], ["grade", "run", "--dry-run"], ["run", "--help"]]
@@ -97,5 +98,5 @@ def test_a_run_goes_on_when_nobody_reads_its_progress(place: Path) -> None:
 
 
 def test_our_own_signs_have_others_of_the_same_width() -> None:
-    assert "8 × 2, 1–3 → x…".encode("ascii", "atts.plain") == b"8 x 2, 1-3 > x~"
-    assert "π 𝜋".encode("ascii", "atts.plain") == b"\\u03c0 \\U0001d70b"
+    assert "8 × 2, 1–3 → x…".encode("ascii", streams.PLAIN) == b"8 x 2, 1-3 > x~"
+    assert "π 𝜋".encode("ascii", streams.PLAIN) == b"\\u03c0 \\U0001d70b"

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, TextIO
 from atts.errors import InputError
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-_PLAIN = "atts.plain"
+PLAIN = "atts.plain"
+"""The name of our error handler for encoding."""
 _ALIKE = str.maketrans("–—‘’“”×·…→≤≥✓✗━╸╺•", "--''\"\"x*~><>+-----")
 """What stands for our own signs where the encoding has none; each is one character wide: tables stay straight."""
 _ASCII = "atts_ascii"
@@ -42,7 +43,7 @@ def _ascii(name: str) -> codecs.CodecInfo | None:
     )
 
 
-codecs.register_error(_PLAIN, _plain)
+codecs.register_error(PLAIN, _plain)
 codecs.register(_ascii)
 
 
@@ -51,7 +52,7 @@ def show_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             known = codecs.lookup(stream.encoding).name
-            stream.reconfigure(encoding=_ASCII if known == "ascii" else None, errors=_PLAIN)
+            stream.reconfigure(encoding=_ASCII if known == "ascii" else None, errors=PLAIN)
 
 
 def flush() -> None:
