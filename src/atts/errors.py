@@ -33,3 +33,10 @@ class NoRoomError(EngineError):
 
 class ScoreError(EngineError):
     """Log-probabilities are missing, not finite or misaligned: there is no score, and none is invented."""
+
+
+def needs_extra(what: str, extra: str) -> InputError:
+    """What to raise where an optional dependency is not installed, which this extra brings. The one place that says
+    how: the package stands on no index, so it is installed from its own folder.
+    """
+    return InputError(f'{what}: in the folder of atts, pip install -c constraints.txt ".[{extra}]"')

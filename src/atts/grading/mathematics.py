@@ -6,7 +6,7 @@ import importlib.util
 import os
 import threading
 
-from atts.errors import InputError
+from atts.errors import needs_extra
 from atts.grading.quantities import LONGEST, bare, is_words, number, parted, plain
 from atts.grading.rules import Grader, Numeric
 from atts.grading.units import agree
@@ -30,7 +30,7 @@ class Math(Grader):
     def __init__(self, *, workers: int | None = None, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> None:
         """Raises InputError where math-verify is not installed."""
         if importlib.util.find_spec("math_verify") is None:
-            raise InputError("grader math needs: pip install 'atts-llm[math]'")
+            raise needs_extra("grader math needs math-verify", "math")
         self._numeric = Numeric()
         self._known: dict[tuple[str, str], bool | None] = {}
         self._lock = threading.Lock()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from atts.errors import InputError
+from atts.errors import InputError, needs_extra
 from atts.problems.rows import BadRowError
 from atts.problems.sources import Part, shuffled
 from atts.types import Problem
@@ -76,7 +76,7 @@ def _rows(part: Part, revision: str, copy: Path | None) -> Sequence[Mapping[str,
     try:
         import datasets
     except ImportError as error:
-        raise InputError(f"data set {part.repository} needs: pip install 'atts-llm[data]'") from error
+        raise needs_extra(f"data set {part.repository} needs datasets", "data") from error
     datasets.disable_progress_bars()  # they would tear the live view
     # Its cache would give a copy that was changed as it stood at first.
     source: dict[str, Any] = {"revision": revision} if copy is None else {"download_mode": "force_redownload"}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from atts.errors import InputError
+from atts.errors import InputError, needs_extra
 
 _LONGEST_FIELD = 1 << 28  # characters; the csv module's own limit is 131,072
 Row = tuple[int, Mapping[str, Any] | str]  # the line's number from 1, and its content or what is wrong with it
@@ -79,7 +79,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise InputError(f"{path}: reading Parquet needs pyarrow; pip install 'atts-llm[data]'") from error
+        raise needs_extra(f"{path}: reading Parquet needs pyarrow", "data") from error
     try:
         line = 0
         for batch in parquet.ParquetFile(path).iter_batches():

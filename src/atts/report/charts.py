@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atts.errors import InputError
+from atts.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
     from atts.calibration.replay import Replayed
@@ -166,7 +166,7 @@ def figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise InputError("plots need matplotlib; pip install 'atts-llm[report]'") from error
+        raise needs_extra("plots need matplotlib", "report") from error
     return Figure(figsize=(width, height), layout="constrained", dpi=120)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atts import atomic
-from atts.errors import InputError
+from atts.errors import InputError, needs_extra
 from atts.report.figures import answer_seconds, plots
 from atts.report.plots import Plot
 from atts.report.texts import Blocks, blocks
@@ -129,7 +129,7 @@ def _template() -> Any:
     try:
         import jinja2
     except ImportError as error:
-        raise InputError("reports need jinja2: pip install 'atts-llm[report]'") from error
+        raise needs_extra("reports need jinja2", "report") from error
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("atts.report", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )

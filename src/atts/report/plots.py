@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atts.errors import InputError
+from atts.errors import needs_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def svg(name: str, title: str, paint: Callable[[Axes], None]) -> str:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise InputError("plots need matplotlib: pip install 'atts-llm[report]'") from error
+        raise needs_extra("plots need matplotlib", "report") from error
     with mpl.rc_context(_style(name)):
         figure = Figure(figsize=(4.6, 2.9), layout="constrained")
         axes = figure.subplots()

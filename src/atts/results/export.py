@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from atts import atomic
-from atts.errors import InputError
+from atts.errors import needs_extra
 from atts.runs.summary import standing, taken_over
 from atts.types import Chain, Piece, Role, Span, Turn
 
@@ -123,7 +123,7 @@ def write_parquet(path: Path, table: Table) -> int:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise InputError("Parquet needs pyarrow: pip install 'atts-llm[data]'") from error
+        raise needs_extra("Parquet needs pyarrow", "data") from error
     rows = list(table.rows)
     kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
     # A column has its type also where it is empty; what is no column of every table is a score.

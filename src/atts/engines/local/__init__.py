@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atts.engines.base import EngineOptions
-from atts.errors import EngineError, InputError, NoRoomError, ScoreError
+from atts.errors import EngineError, InputError, NoRoomError, ScoreError, needs_extra
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
 _LINE_LIMIT = 1 << 27  # bytes of one answer
@@ -49,7 +49,7 @@ class LocalEngine:
         import importlib.util
 
         if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
-            raise InputError('local models need torch and transformers: pip install "atts-llm[local]"')
+            raise needs_extra("local models need torch and transformers", "local")
         folder = Path(path).expanduser()
         if folder.is_dir() or not _HUB_NAME.fullmatch(path):
             _refuse_incomplete(path, folder)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from atts.errors import EngineError, InputError
+from atts.errors import EngineError, InputError, needs_extra
 from atts.types import Message, TokenIds
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ class TokenizerThread:
         try:
             return ByteTokenizer() if self.path == "bytes" else Tokenizer(self.path)
         except ImportError as error:
-            raise InputError(f'tokenizer {self.path}: needs pip install "atts-llm[local]" ({error})') from error
+            raise needs_extra(f"tokenizer {self.path} needs transformers ({error})", "local") from error
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(
