@@ -13,8 +13,8 @@ import atts
 
 PACKAGE = Path(atts.__file__).parent
 FLOORS = (  # from the ground up; a room imports only what stands on a floor below its own
-    {"types", "errors", "seeds", "atomic"},
-    {"events"},
+    {"types", "errors", "seeds", "atomic", "origins"},
+    {"events", "registry"},
     {"stats", "launch", "bundled"},
     {"engines"},
     {"grading", "pipeline", "testing"},

@@ -29,10 +29,13 @@ def test_given_in_a_file_on_the_command_line_and_by_assignment(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"strategy": "nonsense"}, "strategy 'nonsense' is unknown"),
-        ({"strategy": "specreason", "options": {"x": 1}}, "options.x: strategy specreason has no such option"),
+        ({"strategy": "nonsense"}, "there is no strategy 'nonsense'"),
+        (
+            {"strategy": "specreason", "options": {"x": 1}},
+            "there is no option 'x' of strategy specreason; there are",
+        ),
         ({"strategy": "specreason", "options": {"token_budget": 0}}, "options.token_budget = 0"),
-        ({"options": {"x": 1}}, "its options: none"),
+        ({"options": {"x": 1}}, "there is no option 'x' of strategy atts; there are: none"),
         ({"options": 3}, "options = 3"),
         ({"strategy": "coin", "calibrator": "online"}, "strategy coin decides by coin"),
         ({"strategy": "lockstep", "calibrator": "tracked"}, "strategy lockstep decides by ranked"),

@@ -153,7 +153,7 @@ def test_a_saved_configuration_can_be_run_again(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["missing/problems.jsonl"], "missing/problems.jsonl"),
-        (["--strategy", "nope"], "strategy 'nope' is unknown (known: atts"),
+        (["--strategy", "nope"], "there is no strategy 'nope'; there are: atts"),
         (["--takeover-rate", "1.5"], "takeover_rate = 1.5"),
         (["--config", "nope.toml"], "run file nope.toml: No such file"),
         (["--config", "bad.toml"], "run file bad.toml"),
@@ -165,7 +165,7 @@ def test_a_saved_configuration_can_be_run_again(tmp_path: Path) -> None:
         (["--samples", "1001"], "samples = 1001: Input should be less than or equal to 1000"),
         (["--samples", "many"], "'many' is not a valid integer"),
         (["--draft", "local:./nowhere"], "local:./nowhere: no model there"),
-        (["--preset", "nope"], "preset 'nope' is unknown"),
+        (["--preset", "nope"], "there is no preset 'nope'"),
         (["--nonsense"], "--nonsense"),
     ],
 )

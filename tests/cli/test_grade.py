@@ -77,8 +77,8 @@ def test_the_table_fits_a_screen(run: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--grader", "guess"], "unknown grader 'guess'"),
-        (["--answer", "guess"], "unknown answer rule 'guess'"),
+        (["--grader", "guess"], "there is no grader 'guess'"),
+        (["--answer", "guess"], "there is no answer rule 'guess'"),
         (["--pattern", "("], "not a regular expression"),
         (["--grader", "judge"], "needs --model"),
         (["--against", "none"], "no grading 'none'"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from atts.engines import open_engine, schemes
+from atts.engines import SCHEMES, open_engine
 from atts.engines.base import Engine
 from atts.errors import InputError
 
@@ -12,12 +12,12 @@ from atts.errors import InputError
 def test_names_open_engines() -> None:
     assert isinstance(open_engine("scripted:3,0.5"), Engine)
     assert isinstance(open_engine("bundled:draft"), Engine)
-    assert {"bundled", "local", "scripted"} <= schemes().keys()
+    assert {"bundled", "local", "scripted"} <= set(SCHEMES)
 
 
 @pytest.mark.parametrize("name", ["nope:x", "nope", ""])
 def test_an_unknown_scheme_names_the_known_ones(name: str) -> None:
-    with pytest.raises(InputError, match=r"unknown scheme .known: .*local"):
+    with pytest.raises(InputError, match=r"there is no engine .*; there are: bundled, local, .*scheme:address"):
         open_engine(name)
 
 

@@ -123,7 +123,7 @@ def test_hashes_and_patterns() -> None:
 
 
 def test_unknown_rules_and_unreadable_patterns_are_refused() -> None:
-    with pytest.raises(InputError, match="unknown answer rule 'guess'; there are: boxed, choice, hashes"):
+    with pytest.raises(InputError, match="there is no answer rule 'guess'; there are: boxed, choice, hashes"):
         extractor("guess")
     with pytest.raises(InputError, match="not a regular expression"):
         extractor(pattern="(")

@@ -217,5 +217,5 @@ def test_hostile_answers_neither_crash_nor_are_right(grader: Exact | Numeric | C
 def test_graders_by_name() -> None:
     assert set(GRADERS) == {"exact", "numeric", "choice", "suited", "math"}
     assert isinstance(named("numeric"), Numeric)
-    with pytest.raises(InputError, match="unknown grader 'guess'; there are: exact, numeric, choice, suited, math"):
+    with pytest.raises(InputError, match="there is no grader 'guess'; there are: exact, numeric, choice, suited, math"):
         named("guess")

@@ -158,7 +158,7 @@ def test_options_are_checked_and_named() -> None:
     assert strategy_named("specreason", {"score_threshold": 9}) == SpecReason(score_threshold=9.0)
     with pytest.raises(InputError, match=r"options.score_threshold = 11"):
         strategy_named("specreason", {"score_threshold": 11})
-    with pytest.raises(InputError, match=r"options.threshold: strategy specreason has no such option .*token_budget"):
+    with pytest.raises(InputError, match=r"no option 'threshold' .*did you mean 'score_threshold'.*token_budget"):
         strategy_named("specreason", {"threshold": 3})
 
 

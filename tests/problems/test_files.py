@@ -170,12 +170,12 @@ def test_how_many_rows_were_skipped_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("nothing", {}, "no data set named 'nothing'; there are: bundled, math500"),
+        ("nothing", {}, "there is no data set 'nothing'; there are: bundled, math500"),
         ("missing.jsonl", {}, "no file missing.jsonl"),
-        ("bundled", {"split": "dev"}, "bundled has no split 'dev'; there are: test, calibration, train"),
-        ("bundled", {"subset": "reference"}, "bundled has no subset 'reference'; there are: easy, hard"),
-        ("p.jsonl", {"subset": "hard"}, "p.jsonl has no subset 'hard'; there are: none"),
-        ("gsm8k", {"subset": "reference"}, "gsm8k has no subset 'reference'"),
+        ("bundled", {"split": "dev"}, "there is no split 'dev' of bundled; there are: test, calibration, train"),
+        ("bundled", {"subset": "reference"}, "there is no subset 'reference' of bundled; there are: easy, hard"),
+        ("p.jsonl", {"subset": "hard"}, "there is no subset 'hard' of p.jsonl; there are: none"),
+        ("gsm8k", {"subset": "reference"}, "there is no subset 'reference' of gsm8k"),
         ("bundled", {"n": 0}, "must be at least 1"),
     ],
 )

@@ -236,7 +236,7 @@ def test_a_hub_that_is_not_there_is_one_line_and_nothing_else(tmp_path: Path) ->
 
 
 def test_every_hub_source_says_where_it_comes_from_and_suits_a_rule_and_a_grader() -> None:
-    for name, source in SOURCES.items():
+    for name, source in SOURCES.builtin.items():
         assert source.splits, name
         assert set(source.parts) in (set(), set(source.splits)), name
         assert source.licence in source.line and source.origin in source.line and source.describe in source.line

@@ -61,5 +61,5 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, messa
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(InputError, match="no prompt or file named 'mine'; prompts: bundled, plain, reference"):
+    with pytest.raises(InputError, match="there is no prompt 'mine'; there are: bundled, plain, reference; or"):
         load("mine")

@@ -234,9 +234,9 @@ async def test_an_engine_that_cannot_start_is_an_error_and_the_folder_resumes(tm
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strategy": "nope"}, "strategy 'nope' is unknown"),
+        ({"strategy": "nope"}, "there is no strategy 'nope'"),
         ({"problems": "missing.jsonl"}, r"missing\.jsonl"),
-        ({"draft": "nope:1"}, "unknown scheme"),
+        ({"draft": "nope:1"}, "there is no engine 'nope'"),
         ({"score": "nope"}, "no score 'nope'"),
         ({"calibrator": "nope"}, "no calibrator 'nope'"),
         ({"grader": "nope"}, "grader 'nope'"),

@@ -100,10 +100,10 @@ def test_runs_that_would_record_something_else_do_not(tmp_path: Path) -> None:
         ("[[run]]\nsweep.turns = []\n", "give each key a list"),
         ('[[run]]\ncalibrator = "static"\n', "calibrator static needs recorded scores"),
         ('[[run]]\ncalibrate = "yes"\n', "calibrate: true, or a table"),
-        ('[[run]]\nproblems = "nothing"\n', "no data set named 'nothing'"),
+        ('[[run]]\nproblems = "nothing"\n', "there is no data set 'nothing'"),
         ("[[run]]\nservers = true\n", "servers: a table, or false"),
         ("[[run]]\nservers = {}\n", "draft_model: say which model"),
-        ('[[run]]\npreset = "none"\n', "preset 'none' is unknown"),
+        ('[[run]]\npreset = "none"\n', "there is no preset 'none'"),
         (
             '[[run]]\ndraft = "scripted:1"\nservers = {draft_model = "o/a", target_model = "o/b"}\n',
             "draft: the engine is the server",

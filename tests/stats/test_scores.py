@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atts.errors import InputError, ScoreError
-from atts.stats.scores import SCORES, WINDOW, find_score, raw_scores, score_chunk
+from atts.stats.scores import SCORES, WINDOW, raw_scores, score_chunk
 
 LOGS = st.lists(st.floats(-50, 0), min_size=1, max_size=100)
 
@@ -47,7 +47,7 @@ def test_nats_per_character() -> None:
 
 @pytest.mark.parametrize("bad", [[], [None], [-1.0, None], [math.nan], [-math.inf, -1.0]])
 def test_no_score_is_invented(bad: list[float]) -> None:
-    for score in SCORES.values():
+    for score in SCORES.builtin.values():
         with pytest.raises(ScoreError):
             score_chunk(score, bad, bad, 10)
     with pytest.raises(ScoreError):
@@ -63,10 +63,10 @@ def test_log_probabilities_of_other_tokens_are_no_evidence() -> None:
 
 def test_raw_scores_leave_out_what_cannot_be_known() -> None:
     assert set(raw_scores([-1.0])) == {"log_perplexity", "worst_window", "perplexity"}
-    assert set(raw_scores([-1.0], [-0.5], 3)) == {*SCORES, "perplexity"}
+    assert set(raw_scores([-1.0], [-0.5], 3)) == {*SCORES.builtin, "perplexity"}
     assert "perplexity" not in raw_scores([-800.0])  # beyond what a float holds
 
 
 def test_an_unknown_score_is_refused() -> None:
     with pytest.raises(InputError, match="log_perplexity"):
-        find_score("nope")
+        SCORES["nope"]

@@ -100,7 +100,7 @@ def record(config: RunConfig, out: Path, *, quiet: bool) -> Calibration:
 
 def _for_calibration(config: RunConfig) -> RunConfig:
     """The same run on the calibration split, decided by a coin."""
-    from atts.pipeline.strategies import strategy_class
+    from atts.pipeline.strategies import STRATEGIES
     from atts.pipeline.strategies.atts import Atts
     from atts.problems import describe
 
@@ -108,7 +108,7 @@ def _for_calibration(config: RunConfig) -> RunConfig:
     if split is None and "calibration" in describe(config.problems).splits:
         split = "calibration"
     changes = {"strategy": "atts", "calibrator": "coin", "calibration": None, "scope": "run", "hard_budget": False}
-    turns = Atts.turns if config.turns == strategy_class(config.strategy).turns else config.turns
+    turns = Atts.turns if config.turns == STRATEGIES[config.strategy].turns else config.turns
     return config.model_copy(update={**changes, "split": split, "options": {}, "turns": turns})
 
 
@@ -129,9 +129,9 @@ async def _adopt(config: RunConfig, recorded: Path) -> Calibration:
     """
     from atts.calibration.files import Calibration, model_fingerprint, read_calibration, settings_fingerprint
     from atts.engines import open_engine
-    from atts.stats.scores import find_score
+    from atts.stats.scores import SCORES
 
-    find_score(config.score)
+    SCORES[config.score]  # or InputError
     calibration = await asyncio.to_thread(read_calibration, recorded, config.score)
     if calibration.fingerprint:
         calibration.require({"score": config.score}, recorded)

@@ -21,6 +21,7 @@ from atts.config.run import read_run_file, resolve, toml_lines
 from atts.errors import InputError
 from atts.launch.settings import ServerSettings, validated
 from atts.launch.state import DEFAULT_FOLDER, LaunchState, StateFolder
+from atts.registry import unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +79,7 @@ def _values(preset: str | None, run_file: Path | None, options: Mapping[str, Any
     content = read_run_file(run_file) if run_file is not None else {}
     name = preset or content.get("preset")
     if name is not None and name not in PRESETS:
-        raise InputError(f"preset {name!r} is unknown (known: {', '.join(PRESETS)})")
+        raise unknown("preset", name, PRESETS)
     if name is not None and not PRESETS[name].servers:
         able = ", ".join(known for known, one in PRESETS.items() if one.servers)
         raise InputError(f"preset {name} names no models to serve (these do: {able})")

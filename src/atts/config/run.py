@@ -16,8 +16,9 @@ from atts.config.presets import PRESETS
 from atts.engines.base import EngineOptions
 from atts.errors import InputError
 from atts.pipeline.settings import STEP_END, ChainSettings, SlotSettings
-from atts.pipeline.strategies import strategy_class, strategy_named
+from atts.pipeline.strategies import STRATEGIES, strategy_named
 from atts.pipeline.vote import VoteStop
+from atts.registry import guess, unknown
 from atts.stats.calibrators import resolve_settings
 from atts.stats.estimate import MOST_SAMPLES
 from atts.stats.scores import SCORES
@@ -117,12 +118,12 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fits_strategy(self) -> RunConfig:
-        strategy = strategy_class(self.strategy)
+        strategy = STRATEGIES[self.strategy]
         if strategy.calibrator not in ("", self.calibrator):
             raise ValueError(
                 f"calibrator = {self.calibrator}: strategy {strategy.name} decides by {strategy.calibrator}"
             )
-        if strategy.reads_itself and self.score in SCORES and SCORES[self.score].needs_draft:
+        if strategy.reads_itself and SCORES[self.score].needs_draft:
             raise ValueError(f"score = {self.score}: it compares two models, and strategy {strategy.name} has one")
         if self.calibrator == "ranked" and not strategy.together:
             raise ValueError("calibrator = ranked: it ranks whole rounds, which strategy lockstep alone waits for")
@@ -218,7 +219,7 @@ def resolve(
     given = _over(given, map(_entry, assignments))
     name = given.pop("preset", None) or ("bundled" if _is_bundled(given) else "paper")
     if name not in PRESETS:
-        raise InputError(f"preset {name!r} is unknown (known: {', '.join(sorted(PRESETS))})")
+        raise unknown("preset", name, PRESETS)
     return validated(_over(PRESETS[name].run, given.items()))
 
 
@@ -230,7 +231,8 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise InputError(f"{key}: there is no such key (atts run --help lists them)") from error
+            meant = guess(key, RunConfig.model_fields)
+            raise InputError(f"{key}: there is no such key{meant}; atts run --help lists them") from error
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{key} = {first['input']!r}: {message}" if key else message) from error
 

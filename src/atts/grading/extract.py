@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from atts.errors import InputError
+from atts.registry import Registry, first_line, takes
 
 Extract = Callable[[str], str | None]
 
@@ -128,11 +129,37 @@ def matching(pattern: str) -> Rule:
     return Rule(f"the last match of {pattern}", find)
 
 
-RULES: dict[str, Rule] = {
-    "boxed": Rule(r"the last balanced \boxed{…}", boxed),
-    "choice": Rule(r"\boxed{…}, or else the letter after “Answer:”", choice),
-    "hashes": Rule(r"the line after “####”, or else \boxed{…}", hashes),
-}
+def as_rule(name: str, thing: Any, *, describe: str = "") -> Rule:
+    """A `Rule`, or a function from a text to its answer made one."""
+    if isinstance(thing, Rule):
+        return thing
+    takes(thing, "text")
+
+    def find(text: str) -> str | None:
+        found = thing(text)
+        if found is not None and not isinstance(found, str):
+            raise TypeError(f"answer rule {name} gave {found!r:.80}, which is neither a text nor None")
+        return found
+
+    return Rule(describe or first_line(thing), find)
+
+
+RULES: Registry[Rule] = Registry(
+    "answer rule",
+    "atts.rules",
+    {
+        "boxed": Rule(r"the last balanced \boxed{…}", boxed),
+        "choice": Rule(r"\boxed{…}, or else the letter after “Answer:”", choice),
+        "hashes": Rule(r"the line after “####”, or else \boxed{…}", hashes),
+    },
+    shape=as_rule,
+    line=lambda rule: rule.describe,
+)
+
+
+def rule(name: Any, *, describe: str = "") -> Any:
+    """Decorates a function from a text (outside thinking) to its answer or None, to be had as an answer rule."""
+    return RULES.register(name, describe=describe)
 
 
 def extractor(rule: str = "boxed", *, thinking: bool = False, pattern: str | None = None) -> Extract:
@@ -141,8 +168,6 @@ def extractor(rule: str = "boxed", *, thinking: bool = False, pattern: str | Non
     `rule` is a name in `RULES`; `pattern`, a regular expression, takes its place. `thinking` says that texts begin
     inside thinking. Raises InputError for an unknown rule or an unreadable pattern.
     """
-    if pattern is None and rule not in RULES:
-        raise InputError(f"unknown answer rule {rule!r}; there are: {', '.join(RULES)}")
     find = (RULES[rule] if pattern is None else matching(pattern)).find
 
     def extract(text: str) -> str | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from atts.errors import InputError
-from atts.grading.mathematics import Math
-from atts.grading.rules import Choice, Exact, Grader, Numeric, Suited
+from atts.grading.foreign import Foreign, FromFunction
+from atts.grading.rules import Grader
+from atts.registry import Registry, ShapeError, first_line, takes
 
 
 class Kind(NamedTuple):
@@ -17,17 +17,45 @@ class Kind(NamedTuple):
     make: Callable[[], Grader]
 
 
-GRADERS: dict[str, Kind] = {
-    "exact": Kind(Exact.describe, Exact),
-    "numeric": Kind(Numeric.describe, Numeric),
-    "choice": Kind(Choice.describe, Choice),
-    "suited": Kind(Suited.describe, Suited),
-    "math": Kind(Math.describe, Math),
-}
+def as_kind(name: str, thing: Any, *, describe: str = "") -> Kind:
+    """A class derived from `Grader`, or a function (answer, problem) -> bool | None."""
+    if isinstance(thing, type):
+        if not issubclass(thing, Grader):
+            raise ShapeError("a grader is a class derived from atts.grading.rules.Grader, or a function")
+        if missing := ", ".join(sorted(getattr(thing, "__abstractmethods__", ()))):
+            raise ShapeError(f"it does not define {missing}")
+        takes(thing)
+        return Kind(describe or getattr(thing, "describe", "") or first_line(thing), thing)
+    takes(thing, "answer", "problem")
+    return Kind(describe or first_line(thing), lambda: FromFunction(thing))
+
+
+GRADERS: Registry[Kind] = Registry(
+    "grader",
+    "atts.graders",
+    {
+        "exact": "atts.grading.rules:Exact",
+        "numeric": "atts.grading.rules:Numeric",
+        "choice": "atts.grading.rules:Choice",
+        "suited": "atts.grading.rules:Suited",
+        "math": "atts.grading.mathematics:Math",
+    },
+    shape=as_kind,
+    line=lambda kind: kind.describe,
+)
+
+
+def grader(name: Any, *, describe: str = "") -> Any:
+    """Decorates a function (answer, problem) -> bool | None, or a class derived from `Grader`, to be had as a grader.
+
+    Functions are asked about answers that there are; None says that the rule cannot tell.
+    """
+    return GRADERS.register(name, describe=describe)
 
 
 def named(name: str) -> Grader:
     """A grader by name; close it after use. Raises InputError where there is none or its extra is not installed."""
-    if name not in GRADERS:
-        raise InputError(f"unknown grader {name!r}; there are: {', '.join(GRADERS)}")
-    return GRADERS[name].make()
+    kind = GRADERS[name]
+    with GRADERS.blaming(name):
+        made = kind.make()
+    return made if name in GRADERS.builtin else Foreign(name, made)

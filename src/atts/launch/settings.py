@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from atts.errors import InputError
+from atts.registry import guess
 from atts.types import Role
 
 _SECRET = re.compile(r"--?(.*[-_])?(key|token|password|secret)", re.IGNORECASE)
@@ -132,7 +133,8 @@ def validated(values: Mapping[str, Any]) -> ServerSettings:
         if first["type"] == "missing":
             raise InputError(f"{key}: say which model (--{key.replace('_', '-')}, or a --preset)") from error
         if first["type"] == "extra_forbidden":
-            raise InputError(f"servers.{key}: there is no such key (atts launch --help lists them)") from error
+            meant = guess(key, ServerSettings.model_fields)
+            raise InputError(f"servers.{key}: there is no such key{meant}; atts launch --help lists them") from error
         raise InputError(f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}") from error
 
 

@@ -132,7 +132,7 @@ class Stages:
                 scoring = await self._engines[reader].score(ids, continuation, chain=chain.key)
                 # The draft's log-probabilities belong to the draft's tokens: no use where the target reads others.
                 drafted = piece.log_probabilities if continuation == piece.ids else None
-                scores = raw_scores(scoring.log_probabilities, drafted, len(piece.text))
+                scores = raw_scores(scoring.log_probabilities, drafted, len(piece.text), wanted=self.settings.score)
                 usage = scoring.usage
                 timer.tokens = len(continuation)
             except ScoreError:

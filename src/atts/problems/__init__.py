@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +15,7 @@ from atts.problems import hub
 from atts.problems.files import Columns, read
 from atts.problems.sources import BUNDLED, DIFFICULTIES, LOCAL, SOURCES, Source, Subset
 from atts.problems.tables import SUFFIXES
+from atts.registry import unknown
 from atts.types import Problem
 
 __all__ = ["SOURCES", "Columns", "Source", "describe", "label", "load"]
@@ -21,14 +23,7 @@ __all__ = ["SOURCES", "Columns", "Source", "describe", "label", "load"]
 
 def describe(name: str) -> Source:
     """What a data set's name, or a file's path, stands for. Raises InputError where it stands for nothing."""
-    if name in SOURCES:
-        return SOURCES[name]
-    path = Path(name)
-    if path.suffix.lower() in SUFFIXES:
-        return LOCAL
-    raise InputError(
-        f"no data set named {name!r}; there are: {', '.join(SOURCES)}; or give a file ({', '.join(SUFFIXES)})"
-    )
+    return LOCAL if Path(name).suffix.lower() in SUFFIXES and name not in SOURCES else SOURCES[name]
 
 
 def load(
@@ -62,6 +57,8 @@ def load(
         problems = _bundled(split, n or 20, seed, operations if subset is None else _difficulty(subset))
     elif source is LOCAL:
         problems = read(Path(name), columns or Columns(), skip_bad=skip_bad, told=told)
+    elif source.given is not None:
+        problems = _given(name, source.given)
     else:
         problems = hub.problems(name, split, source.parts[split], revision=revision, seed=seed)
     if subset and source is not BUNDLED:
@@ -85,7 +82,7 @@ def label(name: str, *, split: str | None = None, subset: str | None = None) -> 
 
 def _split(name: str, source: Source, split: str | None) -> str:
     if split is not None and split not in source.splits:
-        raise InputError(f"{name} has no split {split!r}; there are: {', '.join(source.splits)}")
+        raise unknown("split", split, source.splits, of=name)
     return split or source.splits[0]
 
 
@@ -93,13 +90,13 @@ def _subset(name: str, split: str, subset: str) -> Subset:
     source = describe(name)
     known = source.parts[split].subsets if source.parts else {}
     if subset not in known:
-        raise InputError(f"{name} has no subset {subset!r}; there are: {', '.join(known) or 'none'}")
+        raise unknown("subset", subset, known, of=name)
     return known[subset]
 
 
 def _difficulty(subset: str) -> tuple[int, int]:
     if subset not in DIFFICULTIES:
-        raise InputError(f"bundled has no subset {subset!r}; there are: {', '.join(DIFFICULTIES)}")
+        raise unknown("subset", subset, DIFFICULTIES, of="bundled")
     return DIFFICULTIES[subset]
 
 
@@ -107,3 +104,15 @@ def _bundled(split: str, n: int, seed: int, operations: tuple[int, int]) -> list
     from atts.bundled import family
 
     return family.problems(cast(family.Split, split), n, seed=seed, operations=operations)
+
+
+def _given(name: str, function: Callable[[], Iterable[Problem]]) -> list[Problem]:
+    """The problems that a function gives. Raises InputError where they are none, or two have one id."""
+    with SOURCES.blaming(name):
+        problems = list(function())
+    for place, problem in enumerate(problems):
+        if not isinstance(problem, Problem):
+            raise InputError(f"data set {name}: item {place} is {problem!r:.80}, no atts.types.Problem")
+    if twice := [id_ for id_, count in Counter(problem.id for problem in problems).items() if count > 1]:
+        raise InputError(f"data set {name}: {len(twice)} ids stand for more than one problem, such as {twice[0]!r}")
+    return problems

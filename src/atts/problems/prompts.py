@@ -7,15 +7,20 @@ from the first turn to the last, since contexts only grow.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from string import ascii_uppercase
+from typing import Any, get_args, get_type_hints
 
 from atts.errors import InputError
+from atts.registry import Registry, first_line, takes
 from atts.types import Message, Problem
 
 # What the bundled pair was trained on: no system text, and the bare question.
 BUNDLED_SYSTEM = ""
+
+_ROLES = get_args(get_type_hints(Message)["role"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,25 @@ class Prompt:
         return "\n".join(_filled(self.choice, {"{letter}": letter, "{text}": text}) for letter, text in lettered)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromFunction(Prompt):
+    """A prompt that a function words; its name says which, so that runs can be told apart."""
+
+    name: str
+    function: Callable[[Problem], Any] = field(repr=False)
+
+    def messages(self, problem: Problem) -> list[Message]:
+        """What the function says: a text of the user, or the messages. Raises InputError for anything else."""
+        try:
+            said = self.function(problem)
+            messages = [Message("user", said)] if isinstance(said, str) else [Message(*message) for message in said]
+        except Exception as error:
+            raise InputError(f"prompt {self.name} on {problem.id}: {type(error).__name__}: {error}") from error
+        if not messages or not all(m.role in _ROLES and isinstance(m.content, str) for m in messages):
+            raise InputError(f"prompt {self.name} on {problem.id}: it gave no text and no messages: {said!r:.80}")
+        return messages
+
+
 def _filled(template: str, values: dict[str, str]) -> str:
     """The template with its marks replaced, each once: marks inside a value are the value's own text."""
     for mark, value in values.items():
@@ -54,43 +78,62 @@ def _filled(template: str, values: dict[str, str]) -> str:
     return template
 
 
-PROMPTS: dict[str, Prompt] = {
-    "bundled": Prompt("what the bundled pair was trained on: the bare question", system=BUNDLED_SYSTEM),
-    "plain": Prompt(
-        "step by step, answer boxed",
-        plain="{question}\n\nReason step by step, and put your final answer within \\boxed{}.",
-        multiple_choice=(
-            "{question}\n\n{choices}\n\nReason step by step, and put the letter of your final choice within \\boxed{}."
+def as_prompt(name: str, thing: Any, *, describe: str = "") -> Prompt:
+    """A `Prompt`, or a function (problem) -> text or messages made one."""
+    if isinstance(thing, Prompt):
+        return thing
+    takes(thing, "problem")
+    return FromFunction(describe or first_line(thing), name=name, function=thing)
+
+
+PROMPTS: Registry[Prompt] = Registry(
+    "prompt",
+    "atts.prompts",
+    {
+        "bundled": Prompt("what the bundled pair was trained on: the bare question", system=BUNDLED_SYSTEM),
+        "plain": Prompt(
+            "step by step, answer boxed",
+            plain="{question}\n\nReason step by step, and put your final answer within \\boxed{}.",
+            multiple_choice=(
+                "{question}\n\n{choices}\n\n"
+                "Reason step by step, and put the letter of your final choice within \\boxed{}."
+            ),
         ),
-    ),
-    "reference": Prompt(
-        "the wording of the paper's implementation, with its system text at every turn",
-        system="You are a math expert.",
-        plain=(
-            "Please answer the following problem using step-by-step reasoning.\n"
-            "Please separate your reasoning steps with two newline characters (\\n\\n).\n"
-            "Please must put your final answer within \\boxed{}.\n\n"
-            "Question: {question}"
+        "reference": Prompt(
+            "the wording of the paper's implementation, with its system text at every turn",
+            system="You are a math expert.",
+            plain=(
+                "Please answer the following problem using step-by-step reasoning.\n"
+                "Please separate your reasoning steps with two newline characters (\\n\\n).\n"
+                "Please must put your final answer within \\boxed{}.\n\n"
+                "Question: {question}"
+            ),
+            multiple_choice=(
+                "This is a multiple-choice question.\n"
+                "Please answer the following problem using step-by-step reasoning.\n"
+                "Separate each reasoning step with **two newline characters** (`\\n\\n`).\n"
+                "You must put your final answer within \\boxed{}, such as \\boxed{A}, \\boxed{B}, \\boxed{C}, or "
+                "\\boxed{D}. No other formats are allowed.\n\n"
+                "Question: {question}\nChoices:\n{choices}"
+            ),
         ),
-        multiple_choice=(
-            "This is a multiple-choice question.\n"
-            "Please answer the following problem using step-by-step reasoning.\n"
-            "Separate each reasoning step with **two newline characters** (`\\n\\n`).\n"
-            "You must put your final answer within \\boxed{}, such as \\boxed{A}, \\boxed{B}, \\boxed{C}, or "
-            "\\boxed{D}. No other formats are allowed.\n\n"
-            "Question: {question}\nChoices:\n{choices}"
-        ),
-    ),
-}
+    },
+    shape=as_prompt,
+    line=lambda prompt: prompt.describe,
+    instead="a file (.toml) or module:name",
+)
+
+
+def prompt(name: Any, *, describe: str = "") -> Any:
+    """Decorates a function (problem) -> text of the user or messages of the chat, to be had as a prompt."""
+    return PROMPTS.register(name, describe=describe)
 
 
 def load(name: str) -> Prompt:
     """A prompt by name, or from a TOML file with the keys of `Prompt`. Raises InputError where there is none."""
-    if name in PROMPTS:
-        return PROMPTS[name]
     path = Path(name)
-    if not path.is_file():
-        raise InputError(f"no prompt or file named {name!r}; prompts: {', '.join(PROMPTS)}")
+    if name in PROMPTS or not path.is_file():
+        return PROMPTS[name]
     try:
         return _read(tomllib.loads(path.read_text(encoding="utf-8")), name)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from atts.grading.extract import boxed
+from atts.origins import module_of
 from atts.problems.rows import BadRowError, text
+from atts.problems.tables import SUFFIXES
+from atts.registry import Registry, first_line, takes
 from atts.seeds import derive
+from atts.types import Problem
 
 Row = Mapping[str, Any]
 NOT_STATED = "not stated"
@@ -53,7 +57,8 @@ class Part:
 class Source:
     """What a name stands for: its splits (the first is the default), its licence, and what suits its questions.
 
-    `origin` and `parts` agree where the problems come from the hub; the bundled family and files have no parts.
+    `origin` and `parts` agree where the problems come from the hub; the bundled family and files have no parts. `given`
+    gives the problems of a data set that is a function.
     """
 
     describe: str
@@ -64,6 +69,7 @@ class Source:
     prompt: str = "plain"
     rule: str = "boxed"
     grader: str = "math"
+    given: Callable[[], Iterable[Problem]] | None = None
 
     @property
     def size(self) -> int | None:
@@ -73,7 +79,8 @@ class Source:
     @property
     def line(self) -> str:
         """Description, size, source and licence, for lists."""
-        size = f"{self.size:,} problems" if self.size else "unlimited" if not self.parts else "counted when read"
+        unlimited = not self.parts and self.given is None
+        size = f"{self.size:,} problems" if self.size else "unlimited" if unlimited else "counted when read"
         return f"{self.describe}; {size}; {self.origin}; licence {self.licence}"
 
 
@@ -150,93 +157,119 @@ DIFFICULTIES: Mapping[str, tuple[int, int]] = {"easy": (3, 4), "hard": (7, 8)}
 """Subsets of the bundled family, by the fewest and the most operations of a problem; 4 to 6 are the default."""
 LOCAL = Source("a file of your own", "file", "yours", ("all",), grader="suited")
 
-SOURCES: dict[str, Source] = {
-    "bundled": BUNDLED,
-    "math500": Source(
-        "500 problems of MATH; calibration: MATH's other 12,000",
-        "HuggingFaceH4/MATH-500",
-        "MIT",
-        ("test", "calibration"),
-        {
-            "test": Part(
-                "HuggingFaceH4/MATH-500",
-                "test",
-                math,
-                revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
-                size=500,
-                subsets=_drawn(100, 42),
-            ),
-            "calibration": Part("ricdomolm/MATH-500", "train", math, size=12_000, subsets=_drawn(200, 43)),
-        },
-    ),
-    "aime24": _aime(24),
-    "aime25": _aime(25),
-    "amc23": Source(
-        "AMC 12 of 2022 and 2023, integer answers",
-        "AI-MO/aimo-validation-amc",
-        "Apache-2.0",
-        ("test",),
-        {
-            "test": Part(
-                "AI-MO/aimo-validation-amc",
-                "train",
-                math,
-                revision="69d78a4a2c840e82d69af6bc742bda09005f6316",
-                size=83,
-                subsets=_first(50),
-            )
-        },
-        grader="numeric",
-    ),
-    "olympiad": Source(
-        "OlympiadBench: English, text only, one numerical answer",
-        "Hothan/OlympiadBench",
-        "Apache-2.0",
-        ("test",),
-        {
-            "test": Part(
-                "Hothan/OlympiadBench",
-                "train",
-                olympiad,
-                config="OE_TO_maths_en_COMP",
-                revision="91184b52131e7fc9455fef848035173aea8cc01a",
-                wanted=lambda row: row["is_multiple_answer"] is False and row["answer_type"] == "Numerical",
-                subsets=_first(50),
-            )
-        },
-    ),
-    "gpqa": Source(
-        "GPQA diamond: four options, shuffled by seed (gated: needs a login)",
-        "Idavidrein/gpqa",
-        "CC-BY-4.0",
-        ("test",),
-        {"test": Part("Idavidrein/gpqa", "train", gpqa, config="gpqa_diamond", size=198, subsets=_first(60))},
-        rule="choice",
-        grader="choice",
-    ),
-    "gsm8k": Source(
-        "grade-school word problems",
-        "openai/gsm8k",
-        "MIT",
-        ("test", "train"),
-        {
-            split: Part(
-                "openai/gsm8k",
-                split,
-                gsm8k,
-                config="main",
-                revision="740312add88f781978c0658806c59bc2815b9866",
-                size=size,
-            )
-            for split, size in (("test", 1319), ("train", 7473))
-        },
-        grader="numeric",
-    ),
-    "s1": Source(
-        "s1K-1.1: hard questions, answers of every kind (a judge suits them)",
-        "simplescaling/s1K-1.1",
-        "MIT",
-        ("train",),
-        {"train": Part("simplescaling/s1K-1.1", "train", s1, size=1000, subsets=_drawn(200, 43))},
-    ),
-}
+
+def as_source(
+    name: str, thing: Any, *, describe: str = "", prompt: str = "plain", rule: str = "boxed", grader: str = LOCAL.grader
+) -> Source:
+    """A `Source`, or a function () -> Iterable[Problem] made one, with the names of what suits it."""
+    if isinstance(thing, Source):
+        return thing
+    takes(thing)
+    described = (describe or first_line(thing), module_of(thing), NOT_STATED, ("all",))
+    return Source(*described, prompt=prompt, rule=rule, grader=grader, given=thing)
+
+
+SOURCES: Registry[Source] = Registry(
+    "data set",
+    "atts.datasets",
+    {
+        "bundled": BUNDLED,
+        "math500": Source(
+            "500 problems of MATH; calibration: MATH's other 12,000",
+            "HuggingFaceH4/MATH-500",
+            "MIT",
+            ("test", "calibration"),
+            {
+                "test": Part(
+                    "HuggingFaceH4/MATH-500",
+                    "test",
+                    math,
+                    revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
+                    size=500,
+                    subsets=_drawn(100, 42),
+                ),
+                "calibration": Part("ricdomolm/MATH-500", "train", math, size=12_000, subsets=_drawn(200, 43)),
+            },
+        ),
+        "aime24": _aime(24),
+        "aime25": _aime(25),
+        "amc23": Source(
+            "AMC 12 of 2022 and 2023, integer answers",
+            "AI-MO/aimo-validation-amc",
+            "Apache-2.0",
+            ("test",),
+            {
+                "test": Part(
+                    "AI-MO/aimo-validation-amc",
+                    "train",
+                    math,
+                    revision="69d78a4a2c840e82d69af6bc742bda09005f6316",
+                    size=83,
+                    subsets=_first(50),
+                )
+            },
+            grader="numeric",
+        ),
+        "olympiad": Source(
+            "OlympiadBench: English, text only, one numerical answer",
+            "Hothan/OlympiadBench",
+            "Apache-2.0",
+            ("test",),
+            {
+                "test": Part(
+                    "Hothan/OlympiadBench",
+                    "train",
+                    olympiad,
+                    config="OE_TO_maths_en_COMP",
+                    revision="91184b52131e7fc9455fef848035173aea8cc01a",
+                    wanted=lambda row: row["is_multiple_answer"] is False and row["answer_type"] == "Numerical",
+                    subsets=_first(50),
+                )
+            },
+        ),
+        "gpqa": Source(
+            "GPQA diamond: four options, shuffled by seed (gated: needs a login)",
+            "Idavidrein/gpqa",
+            "CC-BY-4.0",
+            ("test",),
+            {"test": Part("Idavidrein/gpqa", "train", gpqa, config="gpqa_diamond", size=198, subsets=_first(60))},
+            rule="choice",
+            grader="choice",
+        ),
+        "gsm8k": Source(
+            "grade-school word problems",
+            "openai/gsm8k",
+            "MIT",
+            ("test", "train"),
+            {
+                split: Part(
+                    "openai/gsm8k",
+                    split,
+                    gsm8k,
+                    config="main",
+                    revision="740312add88f781978c0658806c59bc2815b9866",
+                    size=size,
+                )
+                for split, size in (("test", 1319), ("train", 7473))
+            },
+            grader="numeric",
+        ),
+        "s1": Source(
+            "s1K-1.1: hard questions, answers of every kind (a judge suits them)",
+            "simplescaling/s1K-1.1",
+            "MIT",
+            ("train",),
+            {"train": Part("simplescaling/s1K-1.1", "train", s1, size=1000, subsets=_drawn(200, 43))},
+        ),
+    },
+    shape=as_source,
+    line=lambda source: source.line,
+    instead=f"a file ({', '.join(SUFFIXES)}) or module:name",
+)
+
+
+def dataset(
+    name: Any, *, describe: str = "", prompt: str = "plain", rule: str = "boxed", grader: str = LOCAL.grader
+) -> Any:
+    """Decorates a function () -> Iterable[Problem], to be had as a data set, with the names of what suits it."""
+    return SOURCES.register(name, describe=describe, prompt=prompt, rule=rule, grader=grader)

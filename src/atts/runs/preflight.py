@@ -13,7 +13,7 @@ from atts.engines.base import PROBED, Engine
 from atts.errors import AttsError
 from atts.pipeline.context import share_vocabulary
 from atts.pipeline.strategies import strategy_named
-from atts.stats.scores import find_score
+from atts.stats.scores import SCORES
 from atts.types import EngineInfo, Finish, Generation, GrowingIds, Message, Role, Sampling, TokenIds
 
 Outcome = Literal["ok", "warning", "failed"]
@@ -128,7 +128,7 @@ class _Examination:
             steps += [("log-probabilities", self._align), ("prefix cache", self._cache)]
         if self._role is Role.TARGET and self._strategy.asks:
             steps += [("next token", self._next_token)]
-        if self._role is Role.DRAFT and find_score(self._config.score).needs_draft:
+        if self._role is Role.DRAFT and SCORES[self._config.score].needs_draft:
             steps += [("own log-probabilities", self._own)]
         if self._role is Role.DRAFT and self._strategy.reads_itself:
             steps += [("log-probabilities", self._align)]

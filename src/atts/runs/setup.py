@@ -25,7 +25,7 @@ from atts.problems import prompts
 from atts.problems.prompts import Prompt
 from atts.stats.calibrator import Calibrator
 from atts.stats.calibrators import make_calibrator
-from atts.stats.scores import Score, find_score
+from atts.stats.scores import SCORES, Score
 from atts.types import Chain, Problem, Role
 
 
@@ -85,7 +85,7 @@ def prepare(config: RunConfig) -> Setup:
     prompt = prompts.load(config.prompt or source.prompt)
     answer = answer_rules(config.answer or source.rule)
     grader = graders.named(config.grader or source.grader)
-    score = find_score(config.score)
+    score = SCORES[config.score]
     calibration, unrecorded = _calibration(config, [problem.id for problem in problems])
     if unrecorded:
         notices.append(f"{unrecorded} of {len(problems)} problems have no recorded scores: ranked among all")

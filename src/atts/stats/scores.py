@@ -6,12 +6,15 @@ finite or misaligned raises ScoreError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
-from atts.errors import InputError, ScoreError
+from atts.errors import ScoreError
+from atts.registry import Registry, first_line, takes
 from atts.stats.arrays import Floats
 
 WINDOW = 32  # tokens of `worst_window`
@@ -69,27 +72,45 @@ def nats_per_character(evidence: Evidence) -> float:
     return -float(evidence.target.sum()) / evidence.characters
 
 
-SCORES: Mapping[str, Score] = {
-    score.name: score
-    for score in (
-        Score("log_perplexity", "mean negative log-probability a token under the target", log_perplexity),
-        Score(
+def as_score(name: str, thing: Any, *, description: str = "", needs_draft: bool = False) -> Score:
+    """A `Score`, or a function from `Evidence` to a number made one."""
+    if isinstance(thing, Score):
+        return replace(thing, name=name)
+    takes(thing, "evidence")
+    return Score(name, description or first_line(thing), thing, needs_draft)
+
+
+SCORES: Registry[Score] = Registry(
+    "score",
+    "atts.scores",
+    {
+        "log_perplexity": Score(
+            "log_perplexity", "mean negative log-probability a token under the target", log_perplexity
+        ),
+        "log_likelihood_ratio": Score(
             "log_likelihood_ratio",
             "mean log-probability a token under the draft minus that under the target",
             log_likelihood_ratio,
             needs_draft=True,
         ),
-        Score("worst_window", "largest mean negative log-probability of 32 consecutive tokens", worst_window),
-        Score("nats_per_character", "negative log-probability a character of text", nats_per_character),
-    )
-}
+        "worst_window": Score(
+            "worst_window", "largest mean negative log-probability of 32 consecutive tokens", worst_window
+        ),
+        "nats_per_character": Score(
+            "nats_per_character", "negative log-probability a character of text", nats_per_character
+        ),
+    },
+    shape=as_score,
+    line=lambda score: score.description,
+)
 
 
-def find_score(name: str) -> Score:
-    """The score of this name. Raises InputError if there is none."""
-    if name not in SCORES:
-        raise InputError(f"there is no score {name!r}: choose one of {', '.join(SCORES)}")
-    return SCORES[name]
+def score(name: str, *, description: str = "", needs_draft: bool = False) -> Any:
+    """Decorates a function from `Evidence` to a number (large = strange), to be had as a score under that name.
+
+    `needs_draft` says that it cannot be computed without the draft's log-probabilities.
+    """
+    return SCORES.register(name, description=description, needs_draft=needs_draft)
 
 
 def score_chunk(
@@ -103,16 +124,20 @@ def score_chunk(
     return _finite(score, evidence(target, draft, characters))
 
 
-def raw_scores(target: Sequence[float], draft: Sequence[float] | None = None, characters: int = 0) -> dict[str, float]:
+def raw_scores(
+    target: Sequence[float], draft: Sequence[float] | None = None, characters: int = 0, *, wanted: str = ""
+) -> dict[str, float]:
     """Every score that can be computed, by name, and the raw `perplexity`: what a run logs to be rescored later.
 
-    Raises ScoreError as `score_chunk` does; a score that needs what this chunk does not have is left out.
+    Computed are those that are built in, and the one that is `wanted`. Raises ScoreError as `score_chunk` does; a score
+    that needs what this chunk does not have is left out.
     """
     known = evidence(target, draft, characters)
     raw: dict[str, float] = {}
-    for score in SCORES.values():
-        if not (score.needs_draft and known.draft is None) and not (score is _PER_CHARACTER and characters < 1):
-            raw[score.name] = _finite(score, known)
+    for name in dict.fromkeys((*_BUILT_IN, *filter(None, [wanted]))):
+        score = _BUILT_IN[name] if name in _BUILT_IN else SCORES[name]
+        if not (score.needs_draft and known.draft is None) and not (name == "nats_per_character" and characters < 1):
+            raw[name] = _finite(score, known)
     with np.errstate(over="ignore"):
         perplexity = float(np.exp(raw["log_perplexity"]))
     if np.isfinite(perplexity):
@@ -144,9 +169,11 @@ def _log_probabilities(values: Sequence[float], whose: str) -> Floats:
 def _finite(score: Score, known: Evidence) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         value = score.function(known)
-    if not np.isfinite(value):
+    if not isinstance(value, Real):
+        raise TypeError(f"score {score.name} gave {value!r}, which is no number")
+    if not np.isfinite(float(value)):
         raise ScoreError(f"{score.name} of the chunk is {value}")
-    return value
+    return float(value)
 
 
-_PER_CHARACTER = SCORES["nats_per_character"]
+_BUILT_IN = SCORES.builtin

@@ -1,60 +1,76 @@
-"""The methods, one small file each: how a turn is made. Selected by name; plug-ins by entry point `atts.strategies`."""
+"""The methods, one small file each: how a turn is made. Selected by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from pydantic import ValidationError
 
 from atts.errors import InputError
-from atts.pipeline.strategies.atts import Atts, Coin
-from atts.pipeline.strategies.atts_self import AttsSelf
-from atts.pipeline.strategies.base import Strategy
-from atts.pipeline.strategies.lockstep import Lockstep
-from atts.pipeline.strategies.single import DraftOnly, TargetOnly
-from atts.pipeline.strategies.specreason import SpecReason
-from atts.pipeline.strategies.speculative_thinking import SpeculativeThinking
-
-STRATEGIES: dict[str, type[Strategy]] = {
-    strategy.name: strategy
-    for strategy in (Atts, DraftOnly, TargetOnly, Coin, Lockstep, SpecReason, SpeculativeThinking, AttsSelf)
-}
+from atts.pipeline.strategies.base import Strategy, options
+from atts.registry import Registry, ShapeError, first_line, unknown
 
 
-def strategies() -> dict[str, str]:
-    """Every method by name, with what it does, plug-ins included."""
-    known = {name: strategy.description for name, strategy in STRATEGIES.items()}
-    return known | {point.name: f"plug-in {point.value}" for point in entry_points(group="atts.strategies")}
+def as_strategy(name: str, thing: Any) -> type[Strategy]:
+    """A class derived from `Strategy`; its annotated fields are its options, each with a default."""
+    if not (isinstance(thing, type) and issubclass(thing, Strategy)):
+        raise ShapeError("a method is a class derived from atts.pipeline.strategies.base.Strategy")
+    if missing := ", ".join(sorted(getattr(thing, "__abstractmethods__", ()))):
+        raise ShapeError(f"it does not define {missing}")
+    if not hasattr(thing, "roles"):
+        raise ShapeError("it does not say which models it needs: roles = (Role.DRAFT, Role.TARGET), or one of them")
+    own = vars(thing)
+    if "__dataclass_fields__" not in own:
+        options(thing)
+    for key, value in (("name", name), ("description", first_line(thing))):
+        if key not in own:
+            setattr(thing, key, value)
+    return thing
 
 
-def strategy_class(name: str) -> type[Strategy]:
-    """The method of that name; raises `InputError` if there is none."""
-    if name in STRATEGIES:
-        return STRATEGIES[name]
-    plugins = entry_points(group="atts.strategies", name=name)
-    if not plugins:
-        raise InputError(f"strategy {name!r} is unknown (known: {', '.join(sorted(strategies()))})")
-    strategy: type[Strategy] = next(iter(plugins)).load()
-    return strategy
+def option_defaults(method: type[Strategy]) -> dict[str, Any]:
+    """The options of a method with their defaults."""
+    return dict(vars(method()))
+
+
+def _line(method: type[Strategy]) -> str:
+    listed = ", ".join(f"{key}={value!r}" for key, value in option_defaults(method).items())
+    return f"{method.description}; options: {listed}" if listed else method.description
+
+
+STRATEGIES: Registry[type[Strategy]] = Registry(
+    "strategy",
+    "atts.strategies",
+    {
+        "atts": "atts.pipeline.strategies.atts:Atts",
+        "draft-only": "atts.pipeline.strategies.single:DraftOnly",
+        "target-only": "atts.pipeline.strategies.single:TargetOnly",
+        "coin": "atts.pipeline.strategies.atts:Coin",
+        "lockstep": "atts.pipeline.strategies.lockstep:Lockstep",
+        "specreason": "atts.pipeline.strategies.specreason:SpecReason",
+        "speculative-thinking": "atts.pipeline.strategies.speculative_thinking:SpeculativeThinking",
+        "atts-self": "atts.pipeline.strategies.atts_self:AttsSelf",
+    },
+    shape=as_strategy,
+    line=_line,
+)
+
+
+def strategy(name: Any) -> Any:
+    """Decorates a class derived from `Strategy`, to be had as a method under that name; see `Strategy`."""
+    return STRATEGIES.register(name)
 
 
 def strategy_named(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
     """The method of that name with these options; raises `InputError` naming the option that is wrong."""
-    strategy = strategy_class(name)
+    method = STRATEGIES[name]
     try:
-        return strategy(**(options or {}))
+        return method(**(options or {}))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "unexpected_keyword_argument":
-            known = ", ".join(option_defaults(strategy)) or "none"
-            raise InputError(f"options.{key}: strategy {name} has no such option (its options: {known})") from error
+            raise unknown("option", key, option_defaults(method), of=f"strategy {name}") from error
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"options.{key} = {first['input']!r}: {message}" if key else message) from error
-
-
-def option_defaults(strategy: type[Strategy]) -> dict[str, Any]:
-    """The options of a method with their defaults."""
-    return dict(vars(strategy()))

@@ -91,7 +91,9 @@ async def _read(chain: ChainState, stages: Stages, piece: Piece) -> Scored:
     """The scores of a piece under its own author, which reads it again where it did not say them while it wrote."""
     if piece.log_probabilities is None:
         return await stages.score(chain, piece, Role.DRAFT)
-    return Scored(raw_scores(piece.log_probabilities, None, len(piece.text)), Usage(), piece.span)
+    return Scored(
+        raw_scores(piece.log_probabilities, None, len(piece.text), wanted=stages.settings.score), Usage(), piece.span
+    )
 
 
 def _with(notes: Mapping[str, float], scores: Mapping[str, float]) -> Mapping[str, float]:
