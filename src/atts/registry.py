@@ -82,6 +82,10 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in tuple(self)
 
+    def is_builtin(self, name: str | None) -> bool:
+        """Whether the name is of something that is built in."""
+        return name in self._builtin
+
     @property
     def builtin(self) -> dict[str, T]:
         """What is built in, by name."""

@@ -142,7 +142,7 @@ def read_calibration(path: Path, score: str | None = None) -> Calibration:
     if path.suffix == ".json":
         calibration = _read_json(path)
     elif path.suffix == ".npy":
-        if score in SCORES.builtin and score != LOGGED:
+        if SCORES.is_builtin(score) and score != LOGGED:
             raise InputError(f"{path}: it holds perplexities, which are of score {LOGGED}, not {score}")
         calibration = Calibration(_read_npy(path))
     elif path.is_dir():

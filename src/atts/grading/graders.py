@@ -58,4 +58,4 @@ def named(name: str) -> Grader:
     kind = GRADERS[name]
     with GRADERS.blaming(name):
         made = kind.make()
-    return made if name in GRADERS.builtin else Foreign(name, made)
+    return made if GRADERS.is_builtin(name) else Foreign(name, made)

@@ -12,7 +12,7 @@ from typing import Any
 
 from atts import problems as datasets
 from atts.config.run import RunConfig
-from atts.pipeline.strategies import strategy_class
+from atts.pipeline.strategies import STRATEGIES
 from atts.runs.summary import Tally
 from atts.stats.calibrator import Calibrator
 from atts.stats.drift import DriftAlarm
@@ -80,7 +80,7 @@ class Record:
     def summary(self, wall: float, engines: Mapping[Role, EngineInfo]) -> dict[str, Any]:
         """The figures of all that was counted: what `summary.json` holds. `wall` is in seconds."""
         config = self._config
-        controlled = strategy_class(config.strategy).controlled
+        controlled = STRATEGIES[config.strategy].controlled
         return self._tally.summary(
             strategy=config.strategy,
             data=datasets.label(config.problems, split=config.split, subset=config.subset),

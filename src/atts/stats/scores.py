@@ -134,7 +134,7 @@ def raw_scores(
     """
     known = evidence(target, draft, characters)
     raw: dict[str, float] = {}
-    for name in dict.fromkeys((*_BUILT_IN, *filter(None, [wanted]))):
+    for name in dict.fromkeys((*_BUILT_IN, wanted or "log_perplexity")):
         score = _BUILT_IN[name] if name in _BUILT_IN else SCORES[name]
         if not (score.needs_draft and known.draft is None) and not (name == "nats_per_character" and characters < 1):
             raw[name] = _finite(score, known)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from atts.errors import InputError
+from atts.registry import Registry, ShapeError, first_line
 from atts.stats.calibrator import Calibrator
 from atts.stats.calibrators.aci import ACI
 from atts.stats.calibrators.base import CalibrationScore, RateCalibrator
@@ -21,38 +23,52 @@ __all__ = [
     "OWN_OPTIONS",
     "CalibrationScore",
     "RateCalibrator",
-    "describe",
     "make_calibrator",
     "resolve_settings",
     "validate",
 ]
 
 
-CALIBRATORS: Mapping[str, type[RateCalibrator]] = {
-    "tracked": Tracked,
-    "online": Online,
-    "static": Static,
-    "aci": ACI,
-    "dtaci": DtACI,
-    "coin": Coin,
-    "ranked": Ranked,
-}
+def as_calibrator(name: str, thing: Any) -> type[RateCalibrator]:
+    """A class derived from `RateCalibrator`."""
+    if not (isinstance(thing, type) and issubclass(thing, RateCalibrator)):
+        raise ShapeError("a calibrator is a class derived from atts.stats.calibrators.RateCalibrator")
+    return thing
+
+
+CALIBRATORS: Registry[type[RateCalibrator]] = Registry(
+    "calibrator",
+    "atts.calibrators",
+    {
+        "tracked": Tracked,
+        "online": Online,
+        "static": Static,
+        "aci": ACI,
+        "dtaci": DtACI,
+        "coin": Coin,
+        "ranked": Ranked,
+    },
+    shape=as_calibrator,
+    line=first_line,
+)
+
+
+def calibrator(name: Any) -> Any:
+    """Decorates a class derived from `RateCalibrator`, to be had as a calibrator under that name."""
+    return CALIBRATORS.register(name)
+
 
 OWN_OPTIONS: Mapping[str, tuple[str, ...]] = {"scope": ("tracked", "static"), "compat": ("static",)}
 """Options that only some calibrators have, and which those are."""
 
 
-def describe(name: str) -> str:
-    """The first line of a calibrator's description."""
-    return (CALIBRATORS[name].__doc__ or "").partition("\n")[0]
-
-
 def make_calibrator(settings: CalibratorSettings, calibration: Sequence[CalibrationScore] = ()) -> Calibrator:
     """A calibrator from its settings, its banks warmed with `calibration`. Raises InputError on contradictions."""
     validate(settings, bool(calibration))
-    calibrator = CALIBRATORS[settings.name](settings)
-    calibrator.warm(calibration)
-    return calibrator
+    with CALIBRATORS.blaming(settings.name):
+        made = CALIBRATORS[settings.name](settings)
+    made.warm(calibration)
+    return made
 
 
 def resolve_settings(
@@ -94,8 +110,7 @@ def resolve_settings(
 
 def validate(settings: CalibratorSettings, calibrated: bool) -> None:
     """Raise InputError if the settings contradict each other; `calibrated` if there are recorded scores."""
-    if settings.name not in CALIBRATORS:
-        raise InputError(f"there is no calibrator {settings.name!r}: choose one of {', '.join(CALIBRATORS)}")
+    CALIBRATORS[settings.name]  # or InputError
     if not 0 <= settings.rate <= 1:
         raise InputError(f"takeover_rate = {settings.rate:g} is outside [0, 1]")
     if settings.samples < 1:
