@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -41,7 +41,7 @@ class _Found:
     declared: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Registry(Generic[T]):
+class Registry(Collection[str], Generic[T]):
     """All of one kind, by name. Whatever is wrong with a name raises `InputError`, in one line."""
 
     def __init__(
@@ -78,6 +78,9 @@ class Registry(Generic[T]):
         """All names: what is built in, what was registered, what installed packages bring."""
         installed = (point.name for point in entry_points(group=self.group))
         return iter(dict.fromkeys((*self._builtin, *self._registered, *installed)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in tuple(self)
