@@ -2,7 +2,7 @@
 
     python benchmarks/loopback.py TOKENS    prints its port
 
-Every generation is the same TOKENS tokens; every score is of these.
+Every generation is the same TOKENS tokens; every score is of these. Prompts are of ids from FIRST_ID on.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ FIRST_ID = 1000
 
 
 def _bodies(tokens: int) -> dict[str, bytes]:
-    ids = list(range(FIRST_ID, FIRST_ID + tokens))
+    ids = [32 + place % 90 for place in range(tokens)]  # bytes that are characters
     meta = {"prompt_tokens": 1, "completion_tokens": tokens, "cached_tokens": 0}
     length = {"type": "length", "length": tokens}
     written = {"output_token_logprobs": [[-0.5, token, None] for token in ids], "finish_reason": length}
     read = {"input_token_logprobs": [[None, 1, None], *([-0.5, token, None] for token in ids)], "finish_reason": length}
-    text = " word" * tokens
+    text = bytes(ids).decode()
     return {
         "write": json.dumps({"text": text, "output_ids": ids, "meta_info": meta | written}).encode(),
         "score": json.dumps({"text": "", "output_ids": [], "meta_info": meta | read}).encode(),

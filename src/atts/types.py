@@ -191,7 +191,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one model wrote in a turn; `log_probabilities` are those of its author, where the engine gave them."""
+    """What one model wrote in a turn; `log_probabilities` are those of its author, where the engine gave them.
+
+    `text` is what the piece adds to the text of its chain, in whole characters: one that its end cuts in two belongs to
+    the next piece.
+    """
 
     author: Role
     text: str

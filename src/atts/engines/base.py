@@ -60,7 +60,7 @@ class Engine(Protocol):
         ...
 
     async def detokenize(self, ids: TokenIds) -> str:
-        """The text of the ids; an incomplete character at the end becomes U+FFFD."""
+        """The text of the ids, as if they were all; bytes that are no whole character become U+FFFD."""
         ...
 
     async def generate(

@@ -89,8 +89,7 @@ class ChainState:
 
     async def append(self, piece: Piece) -> None:
         """The piece stands, in both contexts and in the text."""
-        await self.context.append(piece)
-        self._texts.append(piece.text)
+        self._texts.append(await self.context.append(piece))
         self.tokens += len(piece.ids)
 
     def restart(self) -> None:

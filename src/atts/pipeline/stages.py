@@ -113,7 +113,7 @@ class Stages:
                 chain=chain.key,
             )
             timer.tokens = written.usage.completion
-        return Piece(
+        piece = Piece(
             author=role,
             text=lead + written.text,
             ids=leading + written.ids,
@@ -122,6 +122,11 @@ class Stages:
             span=self._span(timer),
             log_probabilities=None if lead else written.log_probabilities,
         )
+        return await self.spelled(chain, piece)
+
+    async def spelled(self, chain: ChainState, piece: Piece) -> Piece:
+        """The piece with the text that its ids would add to the chain."""
+        return replace(piece, text=await chain.context.text(piece))
 
     async def score(self, chain: ChainState, piece: Piece, reader: Role = Role.TARGET) -> Scored:
         """The target (or `reader`) reads the chunk, one prefill. A failure to score is no score, never a number."""

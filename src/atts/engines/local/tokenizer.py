@@ -15,6 +15,8 @@ from atts.types import Message, TokenIds
 
 T = TypeVar("T")
 
+_BEFORE = ("\n", ".", "0")  # what rarely forms a token with what follows
+
 _LOADING = threading.Lock()  # transformers cannot be imported by two threads at once
 
 
@@ -25,6 +27,8 @@ class Tokenizer:
         from transformers import AutoTokenizer
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+        once = self._encode("a")
+        self._prepends = self.detokenize(once * 2) != "aa"
 
     def vocabulary(self) -> str:
         """A fingerprint: equal for tokenizers that give every token the same id."""
@@ -39,14 +43,24 @@ class Tokenizer:
         continued = messages[-1]["role"] == "assistant"
         if self.tokenizer.chat_template is None:
             texts = [message["content"] for message in messages]
-            return self.tokenize("\n\n".join(texts if continued else [*texts, ""]))
+            return self._encode("\n\n".join(texts if continued else [*texts, ""]))
         text = self.tokenizer.apply_chat_template(
             list(messages), tokenize=False, add_generation_prompt=not continued, continue_final_message=continued
         )
-        return self.tokenize(text)
+        return self._encode(text)
 
     def tokenize(self, text: str) -> list[int]:
-        """The text alone, without special tokens of the tokenizer's own."""
+        """The text as it follows another one, without special tokens of the tokenizer's own.
+
+        Many tokenizers put a blank before the first word of a text: so something is put before it, and taken away.
+        """
+        for before in _BEFORE if self._prepends else ():
+            ids, both = self._encode(before), self._encode(before + text)
+            if both[: len(ids)] == ids:
+                return both[len(ids) :]
+        return self._encode(text)
+
+    def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def detokenize(self, ids: TokenIds) -> str:

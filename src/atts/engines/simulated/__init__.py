@@ -86,6 +86,8 @@ class SimulatedEngine:
 
     async def detokenize(self, ids: TokenIds) -> str:
         """The grades among the ids as digits; nothing else has a text."""
+        if _POOR not in ids and _GOOD not in ids:
+            return ""
         return "".join(str(token >> 2) for token in ids if token in (_POOR, _GOOD))
 
     async def generate(

@@ -118,5 +118,6 @@ async def _fork(chain: ChainState, sibling: ChainState, turn: Turn, draft: Piece
     )
     notes = {**sibling.notes, "forked": 1}
     chain.restart()
+    copy = replace(copy, text=await chain.context.text(copy))
     await chain.append(copy)
     return replace(turn, takeover=copy, replaced=True, notes=notes, anew=True)

@@ -137,4 +137,4 @@ class SpecReason(Strategy):
             text = text.replace(_UNTHINK, "")
         text = text.removesuffix(STEP_END) + STEP_END
         ids = step.ids if text == step.text else await stages.tokenize(step.author, text)
-        return replace(step, text=text, ids=ids, finish=Finish.STOP)
+        return await stages.spelled(chain, replace(step, text=text, ids=ids, finish=Finish.STOP))

@@ -76,17 +76,18 @@ class SpeculativeThinking(Strategy):
         goes_on = draft.finish is Finish.STOP and not chain.finishes(draft)
         doubtful = notes["doubts"] >= notes["patience"]
         if goes_on and not doubtful and self.compat == "reference" and self.help_think_word:
-            draft = await self._with_word(stages, draft)
+            draft = await self._with_word(chain, stages, draft)
         await chain.append(draft)
         turn = Turn(problem, sample, chain.turn, draft, notes=notes)
         if not goes_on:
             return turn
         return await (self._recap if doubtful else self._peek)(chain, stages, turn)
 
-    async def _with_word(self, stages: Stages, draft: Piece) -> Piece:
+    async def _with_word(self, chain: ChainState, stages: Stages, draft: Piece) -> Piece:
         """The paragraph and `help_think_word`, which the published code never takes back, whatever follows."""
         word = self.help_think_word
-        return replace(draft, text=draft.text + word, ids=draft.ids + await stages.tokenize(Role.DRAFT, word))
+        ids = draft.ids + await stages.tokenize(Role.DRAFT, word)
+        return await stages.spelled(chain, replace(draft, text=draft.text + word, ids=ids))
 
     async def _recap(self, chain: ChainState, stages: Stages, turn: Turn) -> Turn:
         """Too many doubts: the target checks what was written so far."""
