@@ -77,7 +77,7 @@ def test_no_two_modules_form_a_circle() -> None:
 
 @pytest.mark.parametrize("path", [p for p in MODULES if room(module_name(p)) in VOCABULARY], ids=module_name)
 def test_the_vocabulary_needs_the_standard_library_only(path: Path) -> None:
-    third_party = {"numpy", "pydantic", "aiohttp", "rich", "click", "stamina", "torch", "transformers"}
+    third_party = {"numpy", "pydantic", "aiohttp", "rich", "click", "torch", "transformers"}
     assert not {name.split(".")[0] for name in imported(path)} & third_party
 
 

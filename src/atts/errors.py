@@ -31,8 +31,16 @@ class NoRoomError(EngineError):
     """The model's context is full: there is nothing wrong with the engine, but the chain can grow no further."""
 
 
+class AnswerError(EngineError):
+    """A server's answer is not built as its interface says; the message names what is missing or wrong."""
+
+
 class ScoreError(EngineError):
     """Log-probabilities are missing, not finite or misaligned: there is no score, and none is invented."""
+
+
+class MissingScoreError(AnswerError, ScoreError):
+    """An answer without the log-probabilities that were asked for."""
 
 
 def needs_extra(what: str, extra: str) -> InputError:

@@ -53,7 +53,7 @@ class Script:
 
 
 def steps(count: int, answer: str = "42") -> Callable[[str, int], str]:
-    """A script that writes numbered steps, a blank line behind each, and then the boxed answer."""
+    """A script that writes numbered steps, a blank line after each, and then the boxed answer."""
 
     def write(text: str, seed: int) -> str:
         done = text.count("\n\n")

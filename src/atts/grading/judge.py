@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from atts import atomic
-from atts.engines.servers.http import Http, HttpError
+from atts.engines.servers.http import Http
+from atts.engines.servers.refusal import HttpError
 from atts.errors import EngineError, InputError
 from atts.types import Message, Problem
 

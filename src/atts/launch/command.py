@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import shlex
@@ -127,11 +128,8 @@ def _check_port(server: Server) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        reason = (
-            "is in use"
-            if error.errno == 98 or "in use" in str(error)
-            else f"cannot be used ({error.strerror or error})"
-        )
+        taken = error.errno == errno.EADDRINUSE
+        reason = "is in use" if taken else f"cannot be used ({error.strerror or error})"
         raise InputError(
             f"port {server.port} on {server.host} {reason}: choose another with --{server.role}-port"
         ) from error

@@ -34,7 +34,8 @@ class Guard:
         """Start the command in a session of its own; `grace` is how many seconds it has to end by itself."""
         self._grace = grace
         self._status: int | None = None
-        prctl = _prctl()
+        # Looked up before the fork: after it, only the call itself is safe.
+        prctl = ctypes.CDLL(None).prctl if _ON_LINUX else _no_prctl
         prctl(_SET_CHILD_SUBREAPER, 1)
 
         def die_with_guard() -> None:
@@ -107,15 +108,9 @@ class Guard:
         return self._status is not None
 
 
-def _prctl() -> ctypes._NamedFuncPointer | _Nothing:
-    return ctypes.CDLL(None, use_errno=True).prctl if _ON_LINUX else _Nothing()
-
-
-class _Nothing:
-    """Stands for a system call that this system does not have."""
-
-    def __call__(self, *_: int) -> int:
-        return 0
+def _no_prctl(option: int, value: int) -> int:
+    """In place of a call that only Linux has."""
+    return 0
 
 
 def _descendants(ancestor: int) -> list[int]:
@@ -123,7 +118,7 @@ def _descendants(ancestor: int) -> list[int]:
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
-            # The name, in parentheses, may hold anything; the state and the parent stand behind it.
+            # The name, in parentheses, may hold anything; the state and the parent stand after it.
             state, parent = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
             if state != "Z":
                 parents[int(entry.parent.name)] = int(parent)

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from atts.engines.servers.http import Http, HttpError
-from atts.errors import InputError
+from atts.engines.servers.http import Http
+from atts.engines.servers.refusal import HttpError
+from atts.errors import AnswerError, EngineError, InputError
 from tests.polling import until
 
 PATH = "chat/completions"
@@ -127,8 +128,8 @@ async def test_a_connection_that_is_not_made_is_told_from_an_answer_that_does_no
 @pytest.mark.parametrize(("text", "message"), [("not json", "not JSON"), ("[1]", "not a JSON object")])
 async def test_a_body_that_is_no_object_is_an_error(openai_server: Any, text: str, message: str) -> None:
     openai_server.script = lambda body, number: web.Response(text=text)
-    async with client(openai_server, attempts=2) as http:
-        with pytest.raises(HttpError, match=message):
+    async with client(openai_server) as http:
+        with pytest.raises(EngineError, match=message):
             await http.post(PATH, {})
 
 
@@ -218,3 +219,28 @@ async def test_restarts_lose_no_request() -> None:
     finally:
         server.kill()
         await server.wait()
+
+
+async def test_an_answer_in_the_wrong_form_is_asked_for_once_more_by_a_server_that_knows_no_better(
+    openai_server: Any,
+) -> None:
+    def read(answer: dict[str, Any]) -> str:
+        try:
+            return str(answer["text"])
+        except KeyError as error:
+            raise AnswerError("no text", retryable=True) from error
+
+    right = 0
+    openai_server.script = lambda body, number: web.json_response({"text": "a"} if number < right else {})
+    async with client(openai_server, attempts=8) as http:
+        with pytest.raises(AnswerError):
+            await http.ask(PATH, {}, read)
+        assert len(openai_server.bodies) == 2
+        right = 3
+        assert await http.ask(PATH, {}, read) == "a"
+        with pytest.raises(AnswerError):
+            await http.ask(PATH, {}, read)
+        assert len(openai_server.bodies) == 3 + 8  # it has known better; now it is doubted again
+        with pytest.raises(AnswerError):
+            await http.ask(PATH, {}, read)
+        assert len(openai_server.bodies) == 3 + 8 + 2

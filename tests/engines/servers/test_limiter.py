@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atts.engines.servers.limiter import Limiter
-from atts.engines.servers.server import reading, writing
+from atts.engines.servers.server import GENERATION, SCORE
 from atts.types import Finish, Generation, Scoring, Usage
 
 
@@ -77,9 +77,9 @@ def test_traffic_of_all_lengths_on_a_healthy_server_is_no_queue(kinds: int) -> N
         written = random.choice((random.randint(1, 500), random.randint(1, 20), 500))
         usage = Usage(prompt=500 + number // 5, cached=0 if kinds == 1 else 490 + number // 5, completion=written)
         limiter.answered(
-            writing(Generation((), "", Finish.END, usage)), 0.1 + 0.02 * written * random.uniform(0.8, 1.2)
+            GENERATION.like(Generation((), "", Finish.END, usage)), 0.1 + 0.02 * written * random.uniform(0.8, 1.2)
         )
-        limiter.answered(reading(Scoring((), usage)), 0.02 + 0.0005 * (usage.prompt - usage.cached))
+        limiter.answered(SCORE.like(Scoring((), usage)), 0.02 + 0.0005 * (usage.prompt - usage.cached))
     assert limiter.limit == 64
 
 
@@ -89,7 +89,7 @@ def test_a_queue_is_seen_in_traffic_of_all_lengths() -> None:
         for _ in range(2000):
             usage = Usage(completion=random.randint(1, 500))
             seconds = slower * (0.1 + 0.02 * usage.completion)
-            limiter.answered(writing(Generation((), "", Finish.END, usage)), seconds)
+            limiter.answered(GENERATION.like(Generation((), "", Finish.END, usage)), seconds)
     assert limiter.limit < 64
 
 

@@ -114,7 +114,7 @@ class LocalModel:
         """Cut a generation at its end: how many tokens stand, their text, and why it ended.
 
         A stop string that is spread over several tokens does not end the request in the manager; what was written
-        behind it is dropped here.
+        after it is dropped here.
         """
         ended = bool(ids) and ids[-1] in self._end_ids
         kept = len(ids) - ended

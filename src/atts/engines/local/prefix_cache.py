@@ -15,7 +15,7 @@ from atts.types import TokenIds
 @dataclass(slots=True, eq=False)
 class _Entry:
     ids: Ints
-    sure: int  # the first `sure` tokens are a chain's own context; behind them stands a chunk that may be dropped
+    sure: int  # the first `sure` tokens are a chain's own context; after them stands a chunk that may be dropped
     cache: Any
 
 

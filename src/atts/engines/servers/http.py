@@ -8,29 +8,27 @@ import logging
 import os
 import random
 import resource
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
-import stamina
 
-from atts.engines.servers.limiter import Limiter
+from atts.engines.servers.limiter import Kind, Limiter
 from atts.engines.servers.outage import Outage, WaitedOutage
-from atts.errors import EngineError, InputError
+from atts.engines.servers.refusal import BUSY, HttpError, refusal
+from atts.engines.servers.retry import Record, Retry
+from atts.errors import AnswerError, EngineError, InputError
 
 T = TypeVar("T")
 
-_RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_BUSY = frozenset({429, 503, 529})
-_LONGEST_WAIT = 60.0  # seconds; a server that asks for more is asked again all the same
 _LARGEST_BODY = 256 << 20  # bytes
-_SHOWN = 200  # characters of a server's complaint
 _CONNECT = 10.0  # seconds for a connection to be made
 _HEALTH = 20.0  # seconds for a health check, which makes some servers generate a token
 _FILES = 16_384
-_OUTAGES = 3  # times that one request fails for good on a server that is not well, and is sent again once it is
+_OUTAGES = 3  # times that one request fails for good on a server that is unhealthy, and is sent again once it is not
 _JSON = {"Content-Type": "application/json"}
 # A name that does not resolve, a certificate that is not trusted, TLS with a server that speaks none.
 _MISTAKES = (
@@ -40,39 +38,16 @@ _MISTAKES = (
 )
 
 logger = logging.getLogger("atts")
-# Retries are everyday life; whoever wants to read of them can still give this logger a handler.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
-
-
-class HttpError(EngineError):
-    """A server refused a request. `status` is its code, 0 where there was no answer; `body` what it said of it.
-
-    `wait` is how many seconds the server asked to wait; `timed_out` says that no answer came in time, `down` that
-    nobody listens there.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        body: str = "",
-        retryable: bool = False,
-        wait: float | None = None,
-        timed_out: bool = False,
-        down: bool = False,
-    ) -> None:
-        super().__init__(message, retryable=retryable)
-        self.status, self.body, self.wait, self.timed_out, self.down = status, body, wait, timed_out, down
 
 
 class Http:
     """One server. Requests beyond what it can bear wait for their turn; those that fail in passing are sent again.
 
-    Sent again are: no connection (unless the address itself cannot be right), time-out, a body that breaks off, an
-    answer that its reader calls faulty, and the codes 408, 409, 425, 429 and 5xx, after the server's `Retry-After` or
-    an exponential wait with jitter. With `patience`, requests to a server that is down wait for it so long, all of them
-    together. The key goes into a header and nowhere else.
+    A request is sent again if there is no connection (unless the address itself cannot be right), if no answer comes
+    in time or only a part of it, and on the codes 408, 409, 425, 429 and 5xx: after the server's `Retry-After` or an
+    exponential wait with jitter. It is sent again once if the answer is faulty, as its reader says, and more often on a
+    server that has answered such requests rightly of late. With `patience`, requests to a server that is down wait for
+    it so long, all of them together. The key goes into a header and nowhere else.
     """
 
     def __init__(
@@ -97,6 +72,7 @@ class Http:
         self._headers = _authorization(key)
         self._timeout = timeout
         self._attempts, self._first_wait = attempts, first_wait
+        self._records: defaultdict[str, Record] = defaultdict(Record)
         self._health = health
         self.outage: Outage | None = WaitedOutage(self.base_url, self.healthy, patience) if patience else None
         self._background: set[asyncio.Task[Any]] = set()
@@ -109,24 +85,25 @@ class Http:
 
     async def get(self, path: str) -> dict[str, Any]:
         """The JSON object that stands there; see `ask`."""
-        return await self._persist(lambda: self._attempt("GET", path, None, _as_it_is))
+        return await self._persist(path, lambda: self._attempt("GET", path, None, _as_it_is, Kind(path)))
 
     async def ask(
         self,
         path: str,
         body: Mapping[str, Any] | Callable[[], bytes],
         read: Callable[[dict[str, Any]], T],
-        kind: Callable[[T], str] | None = None,
+        kind: Kind | None = None,
     ) -> T:
         """Post the JSON, and return what `read` makes of the object that the server answers with.
 
-        A body that is a function is asked for the JSON anew at each attempt. Answers of one `kind` (by default, of one
-        path) would take about as long on an idle server: the limit of open requests follows from how long they take.
-        `read` may raise a retryable `EngineError` for an answer that is faulty. Raises the last error after the last
-        attempt, and `RunError` if the server stayed down for longer than `patience`.
+        A body that is a function is asked for the JSON anew at each attempt. Requests of one `kind` (by default, of one
+        path) are compared with each other, see `Kind`. `read` may raise a retryable `AnswerError` for an answer that is
+        faulty. Raises the last error after the last attempt, and `RunError` if the server stayed down for longer than
+        `patience`.
         """
         write = body if callable(body) else partial(_json, body)
-        return await self._persist(lambda: self._attempt("POST", path, write(), read, kind))
+        kind = kind or Kind(path)
+        return await self._persist(kind.name, lambda: self._attempt("POST", path, write(), read, kind))
 
     async def healthy(self) -> bool:
         """Whether the server says that it is up, asked once."""
@@ -160,12 +137,12 @@ class Http:
     ) -> None:
         await self.close()
 
-    async def _persist(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _persist(self, kind: str, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Live through outages of the server; only failures of one that answered are final."""
         outages = 0
         while True:
             try:
-                return await self._retry(attempt)
+                return await self._retry(kind, attempt)
             except HttpError as error:
                 # One that refuses connections may say that it is healthy a moment later: it has come back.
                 if self.outage is None or not (error.down or (outages < _OUTAGES and await self._ails(error))):
@@ -176,40 +153,22 @@ class Http:
             await asyncio.sleep(random.uniform(0, self._first_wait))
 
     async def _ails(self, error: HttpError) -> bool:
-        """Whether the server failed because it is not well, as it says itself."""
+        """Whether the server failed because it is unhealthy, as it says itself."""
         passing = error.retryable and (error.status == 0 or error.status >= 500)
         return passing and not await self.healthy()
 
-    async def _retry(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        try:
-            return await attempt()
-        except EngineError as error:
-            again = self._again(error)
-            if self._attempts < 2 or again is False:
-                raise
-            await asyncio.sleep(self._first_wait if again is True else again)
-        async for trial in stamina.retry_context(
-            on=self._again,
-            attempts=self._attempts - 1,
-            timeout=None,
-            wait_initial=2 * self._first_wait,
-            wait_max=_LONGEST_WAIT,
-            wait_jitter=self._first_wait,
-        ):
-            with trial:
+    async def _retry(self, kind: str, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        retry = Retry(self._attempts, self._first_wait, self._records[kind])
+        while True:
+            try:
                 return await attempt()
-        raise AssertionError("the last attempt either returns or raises")
-
-    def _again(self, error: Exception) -> bool | float:
-        """Whether to try again, or after how many seconds. A server that is gone is waited for instead."""
-        if not isinstance(error, EngineError) or not error.retryable:
-            return False
-        if isinstance(error, HttpError):
-            if error.down and self.outage is not None:
-                return False
-            if error.wait is not None:
-                return min(error.wait, _LONGEST_WAIT)
-        return True
+            except EngineError as error:
+                # A server that is gone is waited for instead.
+                gone = isinstance(error, HttpError) and error.down and self.outage is not None
+                wait = retry.wait(error, error.wait if isinstance(error, HttpError) else None)
+                if gone or wait is None:
+                    raise
+            await asyncio.sleep(wait)
 
     async def _attempt(
         self,
@@ -217,7 +176,7 @@ class Http:
         path: str,
         content: bytes | None,
         read: Callable[[dict[str, Any]], T],
-        kind: Callable[[T], str] | None = None,
+        kind: Kind,
     ) -> T:
         url = f"{self.base_url}/{path.lstrip('/')}"
         clock = asyncio.get_running_loop().time
@@ -226,12 +185,18 @@ class Http:
             try:
                 body = _object(url, await self._exchange(method, url, content))
             except HttpError as error:
-                if error.status in _BUSY or error.timed_out:
+                if error.status in BUSY or error.timed_out:
                     self.limiter.congested(started, clock())
                 raise
             seconds = clock() - started
-            result = read(body)
-            self.limiter.answered(kind(result) if kind else path, seconds)
+            record = self._records[kind.name]
+            try:
+                result = read(body)
+            except AnswerError:
+                record.faulty += 1
+                raise
+            record.faulty = 0
+            self.limiter.answered(kind.like(result), seconds)
         return result
 
     async def _exchange(self, method: str, url: str, content: bytes | None) -> bytes:
@@ -240,7 +205,7 @@ class Http:
                 self._reached = True
                 received = await _limited(response)
                 if response.status >= 400:
-                    raise _refused(url, response, received)
+                    raise refusal(url, response.status, response.headers, received)
                 return received
         except aiohttp.ConnectionTimeoutError as error:
             reason = f"no connection in {min(_CONNECT, self._timeout):g} s"
@@ -336,26 +301,11 @@ def _reason(error: aiohttp.ClientError) -> str:
     return os.strerror(cause.errno) if plain and cause.errno else str(cause.strerror or cause)
 
 
-def _refused(url: str, response: aiohttp.ClientResponse, content: bytes) -> HttpError:
-    body = content.decode("utf-8", "replace")
-    try:
-        wait: float | None = max(0.0, float(response.headers["Retry-After"]))
-    except (KeyError, ValueError):  # absent, or a date
-        wait = None
-    return HttpError(
-        f"{url}: {response.status} {' '.join(body.split())[:_SHOWN]}",
-        status=response.status,
-        body=body,
-        retryable=response.status in _RETRYABLE,
-        wait=wait,
-    )
-
-
 def _object(url: str, content: bytes) -> dict[str, Any]:
     try:
         body = json.loads(content)
     except ValueError as error:
-        raise HttpError(f"{url}: the answer is not JSON", retryable=True) from error
+        raise AnswerError(f"{url}: the answer is not JSON", retryable=True) from error
     if not isinstance(body, dict):
-        raise HttpError(f"{url}: the answer is not a JSON object")
+        raise AnswerError(f"{url}: the answer is not a JSON object, but a {type(body).__name__}", retryable=True)
     return body

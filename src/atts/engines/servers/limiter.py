@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 _CUT = 0.7  # what is left of the limit when the server complains
 _EASE = 0.9  # and when its answers only take longer
 _QUEUEING = 4.0  # a round this many times slower than the best one spends its time in the server's queue
 _FORGET = 1.02  # the best round grows by this much each round, because contexts grow
 _ROUND = 16  # answers that are enough for a mean
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Requests that are alike: they are answered in the same form, and those of about one size in about the same time.
+
+    `size` counts the work that an answer took, in tokens; without it all take as long.
+    """
+
+    name: str
+    size: Callable[[Any], int] | None = None
+
+    def like(self, answer: Any) -> str:
+        """What the answers share that would take as long on an idle server, give or take a factor of two."""
+        return self.name if self.size is None else f"{self.name} {self.size(answer).bit_length()}"
 
 
 @dataclass(slots=True)

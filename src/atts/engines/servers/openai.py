@@ -11,13 +11,14 @@ from typing import Any
 
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
-from atts.engines.servers.http import HttpError
+from atts.engines.servers.limiter import Kind
 from atts.engines.servers.replicas import open_replicas
-from atts.engines.servers.server import finite, reading
+from atts.engines.servers.server import SCORE, finite
 from atts.engines.servers.vllm import VllmEngine, sampling_parameters, usage_of
-from atts.errors import EngineError, NoRoomError, ScoreError
+from atts.errors import EngineError, ScoreError
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
+_COMPLETION = Kind("generation", lambda answer: answer[1].completion)  # of an answer that is no `Generation` yet
 _CHAT_ENDS = b"\x00"  # between the messages and what the assistant has said so far
 _ADVICE = "name its tokenizer with --draft-tokenizer or --target-tokenizer"
 
@@ -68,7 +69,7 @@ class OpenAIEngine(VllmEngine):
         body = sampling_parameters(sampling, seed) | {"max_tokens": max_tokens, "stop": list(stop)}
         if self._tokenizer is not None:
             body["max_tokens"] = await self._room(len(prefix), max_tokens)
-            choice, usage = await self._complete((prefix, ()), body, lambda choice, usage: (choice, usage), _writing)
+            choice, usage = await self._complete((prefix, ()), body, lambda choice, usage: (choice, usage), _COMPLETION)
             text = _text(choice.get("text"), self.url)
         else:
             choice, usage = await self._converse(bytes(prefix), body)
@@ -90,7 +91,7 @@ class OpenAIEngine(VllmEngine):
             (prefix, continuation),
             self._score_body,
             lambda choice, usage: self._scoring(choice, usage, start, continuation),
-            reading,
+            SCORE,
         )
 
     async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
@@ -119,7 +120,7 @@ class OpenAIEngine(VllmEngine):
                     (prefix, continuation),
                     body,
                     lambda choice, usage: self._scoring(_once(choice), usage, len(prefix), continuation),
-                    reading,
+                    SCORE,
                 )
             except EngineError as error:
                 if isinstance(error, ScoreError) or getattr(error, "status", 0) in (400, 404, 422, 501):
@@ -143,12 +144,7 @@ class OpenAIEngine(VllmEngine):
                 raise EngineError(f"{self.url}: not an answer of chat completions", retryable=True) from error
 
         whole = {"model": self._model, "messages": messages, **body}
-        try:
-            return await self.http.ask("v1/chat/completions", whole, read, _writing)
-        except HttpError as error:
-            if error.status == 400 and "context length" in error.body.lower():  # only the server can count the tokens
-                raise NoRoomError(str(error)) from error
-            raise
+        return await self.http.ask("v1/chat/completions", whole, read, _COMPLETION)
 
     async def _ask_info(self) -> EngineInfo:
         served = await self._served()
@@ -159,11 +155,6 @@ class OpenAIEngine(VllmEngine):
         if self._tokenizer is None:
             raise EngineError(f"{self.url}: has no tokenizer to offer; {_ADVICE}")
         return self._tokenizer
-
-
-def _writing(answer: tuple[dict[str, Any], Usage]) -> str:
-    """As `writing`, of an answer that is not a generation yet."""
-    return f"writing {answer[1].completion.bit_length()}"
 
 
 def _once(choice: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,13 @@ from typing import Any
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
 from atts.engines.servers.http import Http
+from atts.engines.servers.limiter import Kind
 from atts.errors import EngineError, InputError, NoRoomError, ScoreError
-from atts.types import ChainKey, EngineInfo, Generation, GrowingIds, Message, Scoring, TokenIds, write_ids
+from atts.types import ChainKey, EngineInfo, GrowingIds, Message, TokenIds, write_ids
+
+GENERATION = Kind("generation", lambda written: written.usage.completion)
+SCORE = Kind("score", lambda scoring: scoring.usage.prompt - scoring.usage.cached)
+NEXT_TOKEN = Kind("next token")
 
 _ATTEMPTS = 8  # of one request; a server that fails every tenth then fails one in a hundred million
 
@@ -79,7 +84,7 @@ class ServerEngine(Engine):
         raise NotImplementedError
 
     async def _room(self, tokens: int, wanted: int) -> int:
-        """How many of the wanted tokens fit behind so many. Raises `NoRoomError` if there is room for none."""
+        """How many of the wanted tokens fit after so many. Raises `NoRoomError` if there is room for none."""
         length = (await self.info()).context_length
         room = wanted if length is None else min(wanted, length - tokens - self.spare)
         if room < 1:
@@ -111,26 +116,11 @@ def checked_url(scheme: str, url: str) -> str:
     return url.rstrip("/")
 
 
-def writing(written: Generation) -> str:
-    """Which generations take about as long as this one: those of its length, give or take a factor of two."""
-    return f"writing {written.usage.completion.bit_length()}"
-
-
-def reading(scoring: Scoring) -> str:
-    """Which scores take about as long as this one: those for which as much had to be read anew."""
-    return f"reading {(scoring.usage.prompt - scoring.usage.cached).bit_length()}"
-
-
-def naming(pairs: object) -> str:
-    """Which requests for the next token take about as long: all."""
-    return "naming"
-
-
 def with_ids(body: bytes, name: str, prefix: TokenIds, continuation: TokenIds = ()) -> bytes:
     """The JSON object, one key richer: the ids. Of a context that only grows, only what is new is written anew."""
     written = memoryview(prefix.written() if isinstance(prefix, GrowingIds) else write_ids(prefix))
     last = memoryview(write_ids(continuation))
-    parts = (written, last[:-1]) if last else (written[:-1],)  # without the comma behind the last id
+    parts = (written, last[:-1]) if last else (written[:-1],)  # without the comma after the last id
     # One copy of the context, however long it is.
     return b"".join((b'{"', name.encode(), b'":[', *parts, b"],", body[1:]))
 

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.servers.limiter import Kind
 from atts.engines.servers.replicas import open_replicas
-from atts.engines.servers.server import ServerEngine, finite, naming, reading, with_ids, writing
+from atts.engines.servers.server import GENERATION, NEXT_TOKEN, SCORE, ServerEngine, finite, with_ids
 from atts.errors import EngineError, ScoreError
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Sampling, Scoring, TokenIds, Usage
 
@@ -66,7 +67,7 @@ class SglangEngine(ServerEngine):
         }
         faithful = sampling.temperature in (0, 1)  # the server reports them after dividing by the temperature
         return await self._generate(
-            prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful), writing
+            prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful), GENERATION
         )
 
     async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
@@ -79,7 +80,7 @@ class SglangEngine(ServerEngine):
             "logprob_start_len": len(prefix) - 1,
         }
         return await self._generate(
-            prefix, body, lambda answer: self._scoring(answer, continuation), reading, continuation
+            prefix, body, lambda answer: self._scoring(answer, continuation), SCORE, continuation
         )
 
     async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
@@ -94,14 +95,14 @@ class SglangEngine(ServerEngine):
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
 
-        return await self._generate(prefix, body, read, naming)
+        return await self._generate(prefix, body, read, NEXT_TOKEN)
 
     async def _generate(
         self,
         prefix: TokenIds,
         body: dict[str, Any],
         read: Callable[[dict[str, Any]], T],
-        kind: Callable[[T], str],
+        kind: Kind,
         continuation: TokenIds = (),
     ) -> T:
         sent: list[str] = []

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from atts.engines.base import PROBED, Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.servers.limiter import Kind
 from atts.engines.servers.replicas import open_replicas
-from atts.engines.servers.server import ServerEngine, finite, naming, reading, with_ids, writing
+from atts.engines.servers.server import GENERATION, NEXT_TOKEN, SCORE, ServerEngine, finite, with_ids
 from atts.errors import EngineError, ScoreError
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
@@ -37,7 +38,7 @@ class VllmEngine(ServerEngine):
     """
 
     scheme = "vllm"
-    spare = 1  # a score draws one token, for which there has to be room behind a chunk
+    spare = 1  # a score draws one token, for which there has to be room after a chunk
 
     def __init__(self, url: str, options: EngineOptions | None = None) -> None:
         address, _, self.model = url.partition("#")
@@ -89,7 +90,7 @@ class VllmEngine(ServerEngine):
             "logprobs": 0,
             "return_token_ids": True,
         }
-        return await self._complete((prefix, ()), body, self._generation, writing)
+        return await self._complete((prefix, ()), body, self._generation, GENERATION)
 
     async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """Log-probabilities of the continuation; see `Engine.score`."""
@@ -102,7 +103,7 @@ class VllmEngine(ServerEngine):
             (prefix, continuation),
             body,
             lambda choice, usage: self._scoring(choice, usage, len(prefix), continuation),
-            reading,
+            SCORE,
         )
 
     async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
@@ -119,14 +120,14 @@ class VllmEngine(ServerEngine):
                 raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
             return sorted(pairs, key=lambda pair: -pair[1])[:top]
 
-        return await self._complete((prefix, ()), body, read, naming)
+        return await self._complete((prefix, ()), body, read, NEXT_TOKEN)
 
     async def _complete(
         self,
         prompt: tuple[TokenIds, TokenIds],
         body: dict[str, Any],
         read: Callable[[dict[str, Any], Usage], T],
-        kind: Callable[[T], str],
+        kind: Kind,
     ) -> T:
         await self.info()
         plain = json.dumps({"model": self._model, **body}, separators=(",", ":")).encode()
@@ -159,7 +160,7 @@ class VllmEngine(ServerEngine):
         elif not text:
             raise EngineError(f"{self.url}: tokens without their text", retryable=True)
         elif finish is Finish.STOP:
-            text += _behind_stop(text, str(tokens[-1]))
+            text += _after_stop(text, str(tokens[-1]))
         return Generation(tuple(ids), text, finish, usage, values)
 
     def _scoring(self, choice: dict[str, Any], usage: Usage, start: int, continuation: TokenIds) -> Scoring:
@@ -238,8 +239,8 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     return Usage(int(usage.get("prompt_tokens", 0)), int(cached), int(usage.get("completion_tokens", 0)))
 
 
-def _behind_stop(text: str, last: str) -> str:
-    """What the last token says behind the stop string; the server leaves it out of the text, not out of the ids."""
+def _after_stop(text: str, last: str) -> str:
+    """What the last token says after the stop string; the server leaves it out of the text, not out of the ids."""
     for cut in range(len(last)):
         if text.endswith(last[: len(last) - cut]):
             return last[len(last) - cut :]

@@ -1,0 +1,55 @@
+"""Sending again what failed in passing: how often, and after how long."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from atts.errors import AnswerError, EngineError, ScoreError
+
+LONGEST_WAIT = 60.0  # seconds; a server that asks for more is asked again all the same
+_DOUBTED = 8  # faulty answers of one kind in a row, after which the server is taken to answer so always
+_WHEN_DOUBTED = 2  # attempts that a request gets then
+
+
+@dataclass(slots=True)
+class Record:
+    """How a server has answered one kind of request of late: `faulty` answers in a row; at first more than enough."""
+
+    faulty: int = _DOUBTED
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the server may not know the form of an answer: it has not kept to it yet, or no longer does."""
+        return self.faulty >= _DOUBTED
+
+
+@dataclass(slots=True)
+class Retry:
+    """The attempts of one request.
+
+    What failed in passing is sent `attempts` times in all, after waits that begin with `first_wait` seconds and double,
+    with jitter, or that the server asks for. An answer in the wrong form, or with values that cannot be, says nothing
+    of how busy the server is: it is asked for again after the first wait each time; one in the wrong form only once,
+    unless the server has kept to the form of late.
+    """
+
+    attempts: int
+    first_wait: float
+    record: Record
+    failed: int = field(default=0, init=False)
+    faulty: int = field(default=0, init=False)
+
+    def wait(self, error: EngineError, asked: float | None = None) -> float | None:
+        """Seconds until the next attempt after this failure, `asked` being what the server wishes; None: no more."""
+        self.failed += 1
+        if not error.retryable or self.failed >= self.attempts:
+            return None
+        if isinstance(error, (AnswerError, ScoreError)):
+            self.faulty += 1
+            given_up = isinstance(error, AnswerError) and self.record.doubted and self.faulty >= _WHEN_DOUBTED
+            return None if given_up else self.first_wait
+        if asked is not None:
+            return min(asked, LONGEST_WAIT)
+        jitter = random.uniform(0, self.first_wait) if self.failed > 1 else 0.0
+        return min(LONGEST_WAIT, self.first_wait * 2.0 ** (self.failed - 1) + jitter)
