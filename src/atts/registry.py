@@ -187,8 +187,8 @@ class Registry(Collection[str], Generic[T]):
 
     def _with_declared(self, found: _Found) -> _Found:
         """The same with what its decorator declared, if it has one."""
-        same = (other for other in self._registered.values() if other.thing is found.thing)
-        return _Found(found.thing, found.source, next(same, found).declared)
+        declared = (other.declared for other in self._registered.values() if other.thing is found.thing)
+        return _Found(found.thing, found.source, next(filter(None, declared), {}))
 
     @contextmanager
     def _blaming(self, name: str, source: EntryPoint | str | None) -> Iterator[None]:

@@ -79,6 +79,7 @@ def settings_fingerprint(config: RunConfig) -> Fingerprint:
         "top_p": config.top_p,
         "top_k": config.top_k,
         "score": config.score,
+        **({"score_from": str(origin)} if (origin := SCORES.origin(config.score)) else {}),
     }
 
 

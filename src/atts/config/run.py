@@ -195,9 +195,10 @@ class RunConfig(BaseModel):
         """A run file that asks for this run, with every key that has a value."""
         return toml_lines(self.model_dump(exclude_none=True))
 
-    def fingerprint(self) -> str:
-        """Equal for two configurations that ask for the same run."""
+    def fingerprint(self, plugins: Mapping[str, str] | None = None) -> str:
+        """Equal for two configurations that ask for the same run, of the same versions of its plug-ins."""
         content = {key: value for key, value in self.model_dump().items() if key not in FREE_ON_RESUME}
+        content |= {"plugins": dict(plugins)} if plugins else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -26,6 +26,7 @@ class Foreign(Grader):
         self._name = name
         self._inner = inner
         self._reasons: dict[tuple[str, str | None], str] = {}
+        self._complaints: list[str] = []
 
     def grade(self, answer: str | None, problem: Problem) -> bool | None:
         """The verdict of the other grader, or None."""
@@ -34,7 +35,7 @@ class Foreign(Grader):
             if verdict not in (True, False, None):
                 raise TypeError(f"it gave {verdict!r:.80}, which is neither True, False nor None")
         except Exception as error:
-            self._reasons[problem.id, answer] = f"grader {self._name} failed: {type(error).__name__}: {error}"
+            self._failed(answer, problem, f"grader {self._name} failed: {type(error).__name__}: {error}")
             return None
         return None if verdict is None else bool(verdict)
 
@@ -48,6 +49,15 @@ class Foreign(Grader):
     def why(self, answer: str | None, problem: Problem) -> str:
         """What went wrong, or what the other grader says."""
         return self._reasons.get((problem.id, answer)) or self._inner.why(answer, problem)
+
+    def complaint(self) -> str:
+        """Each way of failing, once."""
+        return self._complaints.pop() if self._complaints else ""
+
+    def _failed(self, answer: str | None, problem: Problem, reason: str) -> None:
+        if reason not in self._reasons.values():
+            self._complaints.append(f"{reason} (on {problem.id}: such answers are not graded)")
+        self._reasons[problem.id, answer] = reason
 
     def close(self) -> None:
         """Close the other grader."""

@@ -39,6 +39,10 @@ class Grader(ABC):
         """Why an answer could not be graded, where more is known than that."""
         return ""
 
+    def complaint(self) -> str:
+        """What has gone wrong in the grader itself, each thing said once; "" is nothing new."""
+        return ""
+
     def close(self) -> None:
         """Release processes, if any; safe to call twice."""
         return

@@ -18,7 +18,7 @@ from atts.problems.tables import SUFFIXES
 from atts.registry import unknown
 from atts.types import Problem
 
-__all__ = ["SOURCES", "Columns", "Source", "describe", "label", "load"]
+__all__ = ["LOCAL", "SOURCES", "Columns", "Source", "describe", "label", "load"]
 
 
 def describe(name: str) -> Source:

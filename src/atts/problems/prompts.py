@@ -131,13 +131,17 @@ def prompt(name: Any, *, describe: str = "") -> Any:
 
 def load(name: str) -> Prompt:
     """A prompt by name, or from a TOML file with the keys of `Prompt`. Raises InputError where there is none."""
-    path = Path(name)
-    if name in PROMPTS or not path.is_file():
+    if not is_file(name):
         return PROMPTS[name]
     try:
-        return _read(tomllib.loads(path.read_text(encoding="utf-8")), name)
+        return _read(tomllib.loads(Path(name).read_text(encoding="utf-8")), name)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"prompt file {name} is not TOML in UTF-8: {error}") from error
+
+
+def is_file(name: str) -> bool:
+    """Whether what was given as a prompt is a file: a prompt of that name comes first."""
+    return name not in PROMPTS and Path(name).is_file()
 
 
 def _read(table: dict[str, object], name: str) -> Prompt:

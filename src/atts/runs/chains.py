@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 from atts.errors import RunError
-from atts.events import ChainEnded, Sink
+from atts.events import ChainEnded, Sink, Warned
 from atts.pipeline.pool import Job, Pool
 from atts.pipeline.stages import Stages
 from atts.pipeline.vote import Vote
@@ -69,6 +69,8 @@ class Chains:
 
     async def _grade(self, chain: Chain) -> None:
         correct = await asyncio.to_thread(self._setup.grade, chain)
+        if complaint := self._setup.grader.complaint():
+            self._emit(Warned(complaint, self._clock()))
         self._emit(ChainEnded(chain, correct, self._clock()))
 
     def _count_vote(self, chain: Chain) -> None:

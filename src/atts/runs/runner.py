@@ -66,10 +66,10 @@ class Run:
         setup = self.setup
         self._new = not RunFolder.exists(self.path)
         if self._new:
-            return RunFolder.create(self.path, setup.config, setup.problems, setup.contents)
+            return RunFolder.create(self.path, setup.config, setup.problems, setup.contents, setup.plugins)
         folder = RunFolder.open(self.path)
         folder.refuse_if_different(setup.config)
-        folder.refuse_if_changed(setup.problems, setup.contents)
+        folder.refuse_if_changed(setup.problems, setup.contents, setup.plugins)
         return folder
 
     async def _save_journal(self, writer: JournalWriter) -> None:

@@ -6,25 +6,27 @@ A run from the command line, one from Python and whatever else makes chains are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from atts import problems as datasets
 from atts.calibration.files import Calibration, digest, read_calibration, settings_fingerprint
 from atts.config.run import RunConfig
-from atts.engines import open_engine
+from atts.engines import SCHEMES, open_engine, scheme_of
 from atts.engines.base import Engine
 from atts.grading import extract as answers
 from atts.grading import graders
 from atts.grading.rules import Grader
 from atts.pipeline.chain import AnswerRules
-from atts.pipeline.strategies import strategy_named
+from atts.pipeline.strategies import STRATEGIES, strategy_named
 from atts.pipeline.strategies.base import Strategy
 from atts.problems import prompts
 from atts.problems.prompts import Prompt
+from atts.registry import Registry
 from atts.stats.calibrator import Calibrator
-from atts.stats.calibrators import make_calibrator
+from atts.stats.calibrators import CALIBRATORS, make_calibrator
 from atts.stats.scores import SCORES, Score
 from atts.types import Chain, Problem, Role
 
@@ -35,8 +37,9 @@ class Setup:
 
     `problems` are in the order of the run, `data` is what to call them. `answer` gives for "begins inside thinking"
     the rule that finds the answer in a text. `calibration` holds the scores that `calibrator`, which learns as the run
-    goes on, has begun with. `engines` are not loaded yet, and closed by whoever runs them. `notices` are lines that a
-    person should know before the run begins.
+    goes on, has begun with. `engines` are not loaded yet, and closed by whoever runs them. `plugins` says of each part
+    that is none of this package's where it is from, with the version. `notices` are lines that a person should know
+    before the run begins.
     """
 
     config: RunConfig
@@ -50,6 +53,7 @@ class Setup:
     calibration: Calibration
     calibrator: Calibrator
     engines: Mapping[Role, Engine]
+    plugins: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
     @cached_property
@@ -101,8 +105,27 @@ def prepare(config: RunConfig) -> Setup:
         calibration=calibration,
         calibrator=make_calibrator(config.calibrator_settings(), calibration.scores),
         engines=open_engines(config, strategy.roles),
+        plugins=plugins(config, source, strategy.roles),
         notices=tuple(notices),
     )
+
+
+def plugins(config: RunConfig, source: datasets.Source, roles: Sequence[Role]) -> dict[str, str]:
+    """The plug-ins among the parts of a run, as "score surprise", with where they are from and the version."""
+    used: list[tuple[Registry[Any], str]] = [
+        (datasets.SOURCES, config.problems),
+        (prompts.PROMPTS, config.prompt or source.prompt),
+        (answers.RULES, config.answer or source.rule),
+        (graders.GRADERS, config.grader or source.grader),
+        (SCORES, config.score),
+        (STRATEGIES, config.strategy),
+        (CALIBRATORS, config.calibrator),
+        *((SCHEMES, scheme_of(getattr(config, role.value))[0]) for role in roles),
+    ]
+    files = {config.problems} if source is datasets.LOCAL else set()
+    files |= {config.prompt} if config.prompt and prompts.is_file(config.prompt) else set()
+    origins = {f"{kind.kind} {name}": kind.origin(name) for kind, name in used if name not in files}
+    return {name: str(origin) for name, origin in origins.items() if origin is not None}
 
 
 def load_problems(config: RunConfig, told: Callable[[str], None] = lambda line: None) -> list[Problem]:

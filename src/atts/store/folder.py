@@ -51,19 +51,25 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, config: RunConfig, problems: Sequence[Problem], contents: Mapping[str, str] | None = None
+        cls,
+        path: Path,
+        config: RunConfig,
+        problems: Sequence[Problem],
+        contents: Mapping[str, str] | None = None,
+        plugins: Mapping[str, str] | None = None,
     ) -> RunFolder:
         """A new folder. Nothing counts as written until `run.json` stands, which is last.
 
-        `contents` are digests of the files that the configuration names, beside the problems. Raises `InputError`
-        where it cannot be written, and where another run's or somebody's own files stand.
+        `contents` are digests of the files that the configuration names, beside the problems; `plugins` says of each
+        plug-in that it uses which version that is. Raises `InputError` where it cannot be written, and where another
+        run's or somebody's own files stand.
         """
         lines = b"".join(_PROBLEM.dump_json(problem) + b"\n" for problem in problems)
         _refuse_foreign(path, lines)
         try:
             path.mkdir(parents=True, exist_ok=True)
             atomic.write(path / "problems.jsonl", lines)
-            atomic.write_json(path / "run.json", _description(config, contents or {}))
+            atomic.write_json(path / "run.json", _description(config, contents or {}, plugins or {}))
         except OSError as error:
             raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
         return cls(path)
@@ -88,8 +94,12 @@ class RunFolder:
             changes = ", ".join(f"{key} was {before[key]!r}, is {now[key]!r}" for key in differing)
             raise InputError(f"{self.path} holds another run: {changes} (choose another --out to start anew)")
 
-    def refuse_if_changed(self, problems: Sequence[Problem], contents: Mapping[str, str]) -> None:
-        """Raise `InputError` if the same names now stand for other problems, or for files of other content."""
+    def refuse_if_changed(
+        self, problems: Sequence[Problem], contents: Mapping[str, str], plugins: Mapping[str, str] | None = None
+    ) -> None:
+        """Raise `InputError` if the same names now stand for other problems, files of other content, or plug-ins of
+        another version.
+        """
         before, now = ([(p.id, p.question, p.answer, p.choices) for p in ps] for ps in (self.problems(), problems))
         if before != now:
             number = next((n for n, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]), None)
@@ -99,6 +109,15 @@ class RunFolder:
         for name, digest in contents.items():
             if known.get(name, digest) != digest:
                 raise InputError(f"{self.path} holds another run: the {name} has changed (choose another --out)")
+        self._refuse_other_plugins(plugins or {})
+
+    def _refuse_other_plugins(self, now: Mapping[str, str]) -> None:
+        before = self.run.get("plugins", now)
+        for name in sorted(before.keys() | now.keys()):
+            was, is_ = before.get(name, "not a plug-in"), now.get(name, "not a plug-in")
+            if was != is_:
+                change = f"{name} was {was}, is {is_}"
+                raise InputError(f"{self.path} holds another run: {change} (choose another --out)")
 
     def discard(self) -> None:
         """Take back a run that could not begin: its files, and the folder if nothing else is in it."""
@@ -210,12 +229,13 @@ def _refuse_foreign(path: Path, problems: bytes) -> None:
         raise InputError(f"{own} is there already, and is not this run's (choose another --out)")
 
 
-def _description(config: RunConfig, contents: Mapping[str, str]) -> dict[str, Any]:
+def _description(config: RunConfig, contents: Mapping[str, str], plugins: Mapping[str, str]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "fingerprint": config.fingerprint(),
+        "fingerprint": config.fingerprint(plugins),
         "config": config.model_dump(),
         "contents": dict(contents),
+        "plugins": dict(plugins),
         "versions": {"python": platform.python_version(), **_versions()},
         "environment": {
             "system": platform.platform(),
