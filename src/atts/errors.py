@@ -1,4 +1,15 @@
-"""What can go wrong, by who can do something about it."""
+"""What can go wrong, by who can do something about it.
+
+    AttsError             root of all that is raised on purpose
+    ├── InputError        the user: what was asked for cannot be done; exit status 2, nothing is written
+    ├── RunError          the operator: the run cannot go on (disk, servers that stay down); saved, exit status 1
+    └── EngineError       nobody here: a model or its server failed; ends that chain with status `error`
+        ├── NoRoomError   its context is full: an end like any other, once the chain has a turn
+        └── ScoreError    its log-probabilities give no score: the chunk counts as unscored
+
+Whatever else is raised is a mistake of this program, or of a function of the user's; in a chain it ends that chain, and
+its type and text are the reason.
+"""
 
 
 class AttsError(Exception):

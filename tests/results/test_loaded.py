@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,40 @@ def test_figures_are_those_of_a_run_that_was_resumed_again_and_again(tmp_path: P
     run = atts.load_run(path)
     assert len(run.sessions) == 3
     assert json.loads(json.dumps(run.summary)) == json.loads((path / "summary.json").read_text())
+
+
+def test_a_run_says_what_it_is_in_one_line(tmp_path: Path) -> None:
+    run = atts.load_run(execute(tmp_path / "r"))
+    assert repr(run) == str(run) and "\n" not in repr(run) and len(repr(run)) < 400
+    assert "atts on bundled, complete, 12 of 3 × 4 chains, maj@4" in repr(run)
+
+
+def test_a_notebook_shows_a_small_table_in_which_everything_is_escaped(tmp_path: Path) -> None:
+    path = execute(tmp_path / "<i>&'\"")
+    summary = json.loads((path / "summary.json").read_text())
+    summary["warnings"] = ["<script>alert(1)</script>"]
+    (path / "summary.json").write_text(json.dumps(summary))
+    page = atts.load_run(path)._repr_html_()
+    assert len(page) < 5000 and page.count("<table>") == page.count("</table>") == 1
+    texts = Cells()
+    texts.feed(page)
+    assert texts.tags == {"table", "caption", "tbody", "tr", "td"}
+    assert "<script>alert(1)</script>" in texts.said and str(path) in texts.said
+
+
+class Cells(HTMLParser):
+    """The texts of a table, as a browser reads them, and the tags around them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.said: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.said.append(data)
 
 
 def test_frames(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from atts.cli.notices import warn
 from atts.cli.streams import in_json
-from atts.cli.tables import percent, screen, seconds
+from atts.cli.tables import screen
+from atts.results.outline import percent, seconds
 
 if TYPE_CHECKING:
     from atts.results.compare import Compared

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from atts import problems as datasets
 from atts.cli.streams import in_json
-from atts.cli.tables import interval, screen
+from atts.cli.tables import screen
 from atts.errors import InputError
 from atts.grading import extract as answers
 from atts.grading.graders import named
@@ -36,6 +36,7 @@ from atts.grading.regrade import (
 from atts.grading.regrade import grade as grade_again
 from atts.grading.rules import Grader
 from atts.grading.votes import weighted, weights
+from atts.results.outline import interval
 from atts.results.reference_layout import ReferenceFolder
 from atts.store.folder import RunFolder
 

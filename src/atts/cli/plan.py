@@ -13,8 +13,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from atts.cli.streams import in_json
-from atts.cli.tables import percent, screen
+from atts.cli.tables import screen
 from atts.errors import InputError
+from atts.results.outline import percent
 
 if TYPE_CHECKING:
     from atts.planning.plan import Outcome, Plan

@@ -14,8 +14,9 @@ from rich import box
 from rich.table import Table
 
 from atts.cli.streams import in_json
-from atts.cli.tables import percent, screen, seconds
+from atts.cli.tables import screen
 from atts.errors import AttsError
+from atts.results.outline import percent, seconds
 
 if TYPE_CHECKING:
     from rich.console import Console

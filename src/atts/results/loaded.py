@@ -15,6 +15,7 @@ from atts.config.run import RunConfig
 from atts.errors import InputError
 from atts.grading import graders
 from atts.results.export import chain_row, turn_row
+from atts.results.outline import html_table, interval, outline
 from atts.runs.record import Record
 from atts.stats.arrays import Floats
 from atts.stats.calibrators import CALIBRATORS
@@ -26,8 +27,10 @@ from atts.types import Chain, EngineInfo, Key, Problem, Role, Status, Turn
 if TYPE_CHECKING:
     import pandas
 
+_LONGEST_LINE = 300  # characters that a run says of itself in one line
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class LoadedRun:
     """A run as it stands in its folder, finished or not.
 
@@ -56,6 +59,18 @@ class LoadedRun:
     def name(self) -> str:
         """What the run is called where several are shown: its folder's name."""
         return self.path.resolve().name
+
+    def __repr__(self) -> str:
+        """One line, however long the run."""
+        votes = self.summary["accuracy"]["maj@k"]
+        counts = f"{len(self.chains)} of {len(self.problems)} × {self.config.samples} chains"
+        what = f"{self.summary['strategy']} on {self.summary['data']}, {self.summary['status']}, {counts}"
+        line = f"{what}, maj@{self.config.samples} {interval(votes)}"
+        return f"<LoadedRun {str(self.path)!r}: {' '.join(line.split())[:_LONGEST_LINE]}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figures in a small table. Everything in it is escaped."""
+        return html_table(self.name, [*outline(self.summary), ("folder", str(self.path))])
 
     @cached_property
     def outcomes(self) -> Outcomes:
