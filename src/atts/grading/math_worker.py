@@ -24,6 +24,10 @@ def comparer(seconds: int) -> Callable[[str, str], bool | str]:
     import math_verify
     from math_verify.errors import TimeoutException
 
+    from atts.grading import expressions
+
+    expressions.compare_exactly()
+
     logging.disable(logging.CRITICAL)  # it logs every expression that it cannot read
     usual = math_verify.LatexExtractionConfig()
     # Units are ours to judge: its list holds single letters, so that 3m would be 3 and 3h equal to 3g.
@@ -39,6 +43,14 @@ def comparer(seconds: int) -> Callable[[str, str], bool | str]:
             raise_on_error=True,
         )
 
+    def verified(known: Any, given: Any) -> bool:
+        return bool(math_verify.verify(known, given, timeout_seconds=seconds, raise_on_error=True, strict=True))
+
+    def equal(known: Any, given: Any) -> bool:
+        if any(map(expressions.is_equation, (known[0], given[0]))):
+            return expressions.equations_agree(known[0], given[0], verified)
+        return verified(known, given)
+
     def compare(gold: str, answer: str) -> bool | str:
         if not (known := read(gold)):
             return "the known answer is no expression"
@@ -46,7 +58,7 @@ def comparer(seconds: int) -> Callable[[str, str], bool | str]:
             given = read(answer)
         except Exception:  # whatever its parser makes of it, the answer is no expression
             return False
-        return bool(math_verify.verify(known, given, timeout_seconds=seconds, raise_on_error=True))
+        return bool(given) and equal(known, given)
 
     def limited(gold: str, answer: str) -> bool | str:
         try:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import importlib.util
 import os
 import threading
+from collections.abc import Iterator
 
 from atts.errors import needs_extra
-from atts.grading.quantities import LONGEST, bare, is_words, number, parted, plain
+from atts.grading import forms
+from atts.grading.notation import LONGEST, plain
+from atts.grading.quantities import bare, is_words, parted, quantity
 from atts.grading.rules import Grader, Numeric
+from atts.grading.tex import tex
 from atts.grading.units import agree
 from atts.grading.workers import SilenceError, Workers
 from atts.types import Problem
 
 SECONDS = 3
 MEGABYTES = 2048
+_MOST_UNORDERED = 24  # elements of a list that are compared each with each
 
 
 class Math(Grader):
@@ -64,22 +69,64 @@ class Math(Grader):
 
     def _compare(self, answer: str, problem: Problem) -> bool | None:
         gold = problem.answer
-        if bare(answer) == bare(gold):
-            return True
         if len(answer) > LONGEST:
-            return False
-        if number(gold) is not None and number(answer) is not None:
-            return self._numeric.grade(answer, problem)
-        if is_words(gold):
-            return False
-        verdict: bool | str = False
-        for known, given in _readings(gold, answer):
-            verdict = self._ask(known, given)
-            if verdict is not False:
-                break
+            return bare(answer) == bare(gold)
+        verdict = self._equal(gold, answer, depth=0)
         if isinstance(verdict, str):
             self._reasons[gold, answer] = verdict
             return None
+        return verdict
+
+    def _equal(self, gold: str, answer: str, depth: int) -> bool | str:
+        """Whether two answers are equal; a text says why that cannot be told. Lists are compared by their elements."""
+        if bare(answer) == bare(gold):
+            return True
+        known, given = forms.as_interval(plain(gold)), forms.as_interval(plain(answer))
+        if (verdict := _by_form(known, given)) is not None:
+            return verdict
+        if quantity(gold) is not None and quantity(answer) is not None:
+            return bool(self._numeric.grade(answer, Problem("", "", gold)))
+        if is_words(gold):
+            return False
+        ours, theirs = forms.collection(known), forms.collection(given)
+        if depth == 0 and (ours or theirs):
+            return self._equal_collections(ours, theirs, known, given)
+        return self._equal_expressions(gold, answer, known, given)
+
+    def _equal_collections(
+        self, ours: forms.Collection | None, theirs: forms.Collection | None, known: str, given: str
+    ) -> bool | str:
+        first, second = ours or forms.Collection((known,), ""), theirs or forms.Collection((given,), "")
+        if len(first.elements) != len(second.elements) or not forms.brackets_agree(first, second):
+            return False
+        if (forms.DOTS in known) != (forms.DOTS in given):
+            return False
+        if first.ordered or second.ordered or forms.DOTS in known:
+            pairs = zip(first.elements, second.elements, strict=True)
+            return _all(self._equal(element, other, 1) for element, other in pairs)
+        return self._equal_in_any_order(first.elements, list(second.elements))
+
+    def _equal_in_any_order(self, known: tuple[str, ...], given: list[str]) -> bool | str:
+        """Whether every element has its equal on the other side; the same text is tried first."""
+        if len(known) > _MOST_UNORDERED:
+            return sorted(map(bare, known)) == sorted(map(bare, given))
+        for element in known:
+            verdict: bool | str = False
+            for other in sorted(given, key=lambda other: bare(other) != bare(element)):
+                verdict = self._equal(element, other, 1)
+                if verdict is not False:
+                    given.remove(other)
+                    break
+            if verdict is not True:
+                return verdict
+        return True
+
+    def _equal_expressions(self, gold: str, answer: str, known: str, given: str) -> bool | str:
+        verdict: bool | str = False
+        for ours, theirs in _readings(gold, answer, known, given):
+            verdict = self._ask(tex(ours), tex(theirs))
+            if verdict is not False:
+                break
         return verdict
 
     def _ask(self, known: str, given: str) -> bool | str:
@@ -91,8 +138,24 @@ class Math(Grader):
         return verdict if isinstance(verdict, str) else bool(verdict)
 
 
-def _readings(gold: str, answer: str) -> list[tuple[str, str]]:
+def _by_form(known: str, given: str) -> bool | None:
+    """The verdict on answers with a form of their own; None where neither has one."""
+    for same in (forms.same_base, forms.same_time):
+        if (verdict := same(known, given)) is not None:
+            return verdict
+    for read in (forms.ratio, forms.letters):
+        if (ours := read(known)) is not None:
+            return ours == read(given)
+    return None
+
+
+def _all(verdicts: Iterator[bool | str]) -> bool | str:
+    """True if all are; else the first that is not."""
+    return next((verdict for verdict in verdicts if verdict is not True), True)
+
+
+def _readings(gold: str, answer: str, known: str, given: str) -> list[tuple[str, str]]:
     """The two expressions as they stand, and without their units, which a parser would take for products of letters."""
-    (known, unit), (given, other) = parted(gold), parted(answer)
-    whole = (plain(gold), plain(answer))
-    return list(dict.fromkeys([whole, (known, given)])) if agree(unit, other) else [whole]
+    (ours, unit), (theirs, other) = parted(gold), parted(answer)
+    whole = (known, given)
+    return list(dict.fromkeys([whole, (ours, theirs)])) if agree(unit, other) and (unit or other) else [whole]

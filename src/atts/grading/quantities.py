@@ -1,4 +1,4 @@
-"""What a short answer states: its plain text, and the number with its unit where it is one.
+"""The number that a short answer states, with its unit and with what it is said to be.
 
 Numbers are read exactly, as fractions. Every reading takes time linear in the length of the text, or refuses it.
 """
@@ -6,37 +6,49 @@ Numbers are read exactly, as fractions. Every reading takes time linear in the l
 from __future__ import annotations
 
 import re
-import unicodedata
 from fractions import Fraction
 from typing import NamedTuple
 
 from atts.grading import units
+from atts.grading.notation import LONGEST, plain
+from atts.grading.number_words import spoken_number
 
-LONGEST = 2_000  # characters; nothing longer is a number or a letter
 _LARGEST_POWER = 800  # digits of a base times its exponent
 
-_COMMAND_BLANKS = re.compile(r"(?<!\\)\\(?:[,;:!> ]|quad\b|qquad\b|left\b|right\b|displaystyle\b)|~")
-_WRAPPED = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}")
-# Read before NFKC, which makes plain digits of all three: 10² would be 102, 1½ would be 11/2.
-_VULGAR = re.compile("[²³¹⁰-⁹]+⁄[₀-₉]+|[¼-¾⅐-⅞↉]")
-_RAISED = re.compile("[²³¹⁰-ⁿ]+")
-_LOWERED = re.compile("[₀-ₜ]+")
-_FRACTION = re.compile(r"([+-]?)\\[dtc]?frac\s*(?:\{([^{}]+)\}|(\d))\s*(?:\{([^{}]+)\}|(\d))")
+_WRAPPED = re.compile(r"\\(?:text|textbf|textit|textnormal|mathrm|mathbf|mathit|mbox|operatorname)\s*\{")
+_FRACTION = re.compile(r"([+-]?)\\frac\s*(?:\{([^{}]+)\}|(\d))\s*(?:\{([^{}]+)\}|(\d))")
 _MIXED = re.compile(
-    r"([+-]?\d+)\s*\\[dtc]?frac\s*(?:\{(\d+)\}|(\d))\s*(?:\{(\d+)\}|(\d))"
+    r"([+-]?\d+)\s*\\frac\s*(?:\{(\d+)\}|(\d))\s*(?:\{(\d+)\}|(\d))"
     r"|([+-]?\d+)\s+(\d+)\s*/\s*(\d+)"
 )
-_POWER = re.compile(r"(?:(.+?)\s*(?:\\times|\\cdot|×|\*)\s*|([+-]?))(\d+)\s*\^\s*(?:\{\s*([+-]?\d+)\s*\}|([+-]?\d+))")
+_POWER = re.compile(
+    r"(?:(.+?)\s*(?:\\times|\\cdot|\*)\s*|([+-]?))(\d+)\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\d+)\s*\}|([+-]?\d+))"
+)
 _REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))")
 _DECIMAL = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d+))?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,|\{,\})\d{3})+(?:\.\d*)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d*)?")
 _BRACKETED = re.compile(r"\(([^(),]*)\)")
+_SCALED = re.compile(r"(.+?)\s+(hundred|thousand|million|billion|trillion|dozen)")
+_SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
-_EQUALS = re.compile(r"(?<![<>!/])=|\\approx(?![A-Za-z])|≈")
+_SIGN_APART = re.compile(r"^([+-])\s+(?=[\d.\\])")
+_ABOUT = re.compile(
+    r"^(?:approximately|approx\.?|about|roughly|around|exactly|\\approx|\\sim(?:eq)?)(?![A-Za-z])\s*", re.I
+)
+_ASIDE = re.compile(r"\s+\([A-Za-z][A-Za-z -]*\)$")
+_MODULUS = re.compile(r"\s*(?:\\p?mod\s*(?:\{\s*\w+\s*\}|\w+)|\\bmod\s*\w+|\(\s*\\?mod\s*\w+\s*\)|\bmod\s+\w+)$")
+_EQUALS = re.compile(r"(?<![<>!/])=|\\approx(?![A-Za-z])|\\equiv(?![A-Za-z])")
 _SEVERAL = re.compile(r"[,;<>]|\\(?:lor|land|cup)\b|\b(?:or|and)\b")
-_WORKED_OUT = re.compile(r"(?:[^A-Za-z\\]|\\(?:[dtc]?frac|cdot|times|div|sqrt)(?![A-Za-z]))*")
-_MULTIPLE = re.compile(r"[+-]?[\d.]+\s*\*?\s*\\?[A-Za-z].*")  # 2x = 6 says that x is 3
-_SYMBOL = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?")
+_WORKED_OUT = re.compile(r"(?:[^A-Za-z\\]|\\(?:frac|cdot|times|div|sqrt)(?![A-Za-z]))*")
+_LETTERS = r"\\?[A-Za-z]+(?:_\{?\w+\}?)?'?"
+# What a number is said to be: x, x_1, AB, f(2), \angle ABC, |AB|, [ABC], m+n; but 2x is a product.
+_NAME = re.compile(
+    rf"{_LETTERS}|{_LETTERS}\s*\([^()=]{{1,20}}\)|\\(?:angle|overline|triangle|measuredangle)\s*\{{?\s*[A-Za-z ]+\}}?"
+    rf"|m\s*\\angle\s*[A-Za-z ]+|[\[|][A-Z]{{2,6}}[\]|]|{_LETTERS}(?:\s*\+\s*{_LETTERS})+"
+)
+_OPERATOR = re.compile(
+    r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|frac|pm|mp|sum|int|prod|lim|max|min|gcd|cdot|times)(?![A-Za-z])"
+)
 
 WORDS = re.compile(r"[A-Za-z][A-Za-z ,.'-]*")
 
@@ -55,19 +67,9 @@ class Quantity(NamedTuple):
         )
 
 
-def plain(text: str) -> str:
-    """Without what does not change the meaning: Unicode variants, dollars, TeX blanks and wrappers, a final stop."""
-    text = unicodedata.normalize("NFKC", _spelled(text)).replace("−", "-").replace("⁄", "/").strip()
-    text = _COMMAND_BLANKS.sub(" ", text.replace("\\$", "").replace("$", ""))
-    text = _WRAPPED.sub(r" \1 ", text).replace("\\%", "%")
-    return " ".join(text.split()).rstrip(".").strip()
-
-
 def bare(text: str) -> str:
-    """The plain text without blanks, with one spelling of fractions, and words in small letters."""
+    """The plain text without blanks, and words in small letters."""
     text = plain(text)
-    for spelling in ("\\dfrac", "\\tfrac", "\\cfrac"):
-        text = text.replace(spelling, "\\frac")
     return text.replace(" ", "").casefold() if WORDS.fullmatch(text) else text.replace(" ", "")
 
 
@@ -78,6 +80,11 @@ def is_words(text: str) -> bool:
 
 def parted(text: str) -> tuple[str, str]:
     """The plain text before a unit, and the unit in its usual spelling; "" where there is none."""
+    if len(text) > LONGEST:
+        return plain(text), ""
+    currency, rest = units.money(text)
+    if currency:
+        return plain(rest), currency
     return units.split(plain(text), shortest=3 if _WRAPPED.search(text) else 4)  # xyz may be a product
 
 
@@ -85,13 +92,15 @@ def quantity(text: str) -> Quantity | None:
     """The number that a short text states exactly, with its unit; None where it states none.
 
     Understands signs, decimals (repeating ones too), thousands separators, powers, a/b, TeX fractions, mixed numbers,
-    and equations that come to a number.
+    number words, money, and equations that say what the number is; `x^2 = 9` and `x + 1 = 5` say no number.
     """
     if len(text) > LONGEST:
         return None
     for body, unit in dict.fromkeys(((plain(text), ""), parted(text))):
-        symbol, last = _sides(body)
-        if (value := _value(last)) is not None:
+        symbol, last = _sides(_ASIDE.sub("", _MODULUS.sub("", body)))
+        if last is None:
+            continue
+        if (value := _value(_ABOUT.sub("", last))) is not None:
             return Quantity(value, unit, symbol)
     return None
 
@@ -102,32 +111,29 @@ def number(text: str) -> Fraction | None:
     return None if found is None else found.value
 
 
-def _spelled(text: str) -> str:
-    """With TeX's spelling of raised and lowered characters and of fractions."""
-    if text.isascii():
-        return text
-    text = _VULGAR.sub(_vulgar, text.replace("º", "°"))
-    return _LOWERED.sub(r"_{\g<0>}", _RAISED.sub(r"^{\g<0>}", text))
+def is_name(text: str) -> bool:
+    """Whether the left side of an equation only names what its right side is."""
+    return _NAME.fullmatch(text) is not None and not _OPERATOR.search(text)
 
 
-def _vulgar(match: re.Match[str]) -> str:
-    top, _, bottom = unicodedata.normalize("NFKC", match[0]).partition("⁄")
-    return f"\\frac{{{top}}}{{{bottom}}}"
+def _sides(body: str) -> tuple[str, str | None]:
+    """Of an equation, or of ≈, the name on its left and its last side; of any other text "" and the text.
 
-
-def _sides(body: str) -> tuple[str, str]:
-    """Of an equation, or of ≈, the symbol on its left and its last side; of any other text "" and the text.
-
-    Several equations in one text come to no number.
+    None in place of the last side where the equation says more than what a number is called.
     """
     *before, last = map(str.strip, _EQUALS.split(body))
-    unclear = any(_MULTIPLE.fullmatch(side) or _SEVERAL.search(side) for side in before)
-    if unclear or not all(map(_WORKED_OUT.fullmatch, before[1:])):
-        return "", body
-    return before[0] if before and _SYMBOL.fullmatch(before[0]) else "", last
+    if not before or not any(before):  # no equation, or a text that begins with its sign
+        return "", last
+    first, *between = before
+    if any(map(_SEVERAL.search, before)) or not all(map(_WORKED_OUT.fullmatch, between)):
+        return "", None
+    if is_name(first):
+        return first.replace(" ", ""), last
+    return "", last if _WORKED_OUT.fullmatch(first) else None
 
 
 def _value(body: str) -> Fraction | None:
+    body = _SIGN_APART.sub(r"\1", body.strip())
     if bracketed := _BRACKETED.fullmatch(body):
         body = bracketed[1].strip()
     try:
@@ -173,14 +179,28 @@ def _repeating(body: str) -> Fraction | None:
     return Fraction(f"{sign}1") * Fraction(ninths, (10 ** len(period) - 1) * 10 ** len(fixed))
 
 
+def _scaled(body: str) -> Fraction | None:
+    """`2.5 million`."""
+    if not (match := _SCALED.fullmatch(body)):
+        return None
+    factor = _decimal(match[1])
+    return None if factor is None else factor * _SCALES[match[2]]
+
+
+def _worded(body: str) -> Fraction | None:
+    """`twenty-one`."""
+    value = spoken_number(body)
+    return None if value is None else Fraction(value)
+
+
 def _decimal(body: str) -> Fraction | None:
     body = body.strip()
     if _THOUSANDS.fullmatch(body):
-        body = body.replace("{,}", "").replace(",", "")
+        body = body.replace(",", "").replace(" ", "")
     match = _DECIMAL.fullmatch(body)
     if not match or abs(int(match[2] or 0)) > _LARGEST_POWER // 2:
         return None
     return Fraction(match[0])
 
 
-_FORMS = (_mixed, _fraction, _power, _repeating, _decimal)
+_FORMS = (_mixed, _fraction, _power, _repeating, _decimal, _scaled, _worded)

@@ -11,14 +11,22 @@ from abc import ABC, abstractmethod
 from fractions import Fraction
 from string import ascii_uppercase
 
-from atts.grading.quantities import LONGEST, bare, number, plain, quantity
+from atts.grading import units
+from atts.grading.notation import LONGEST, plain
+from atts.grading.quantities import WORDS, Quantity, bare, number, quantity
 from atts.types import Problem
 
-# Which letter of a multiple choice: "B", "(b)", "B. 42", "Option B", "**B**"; but not "A lot" and "(A) and (B)".
-_LETTER = re.compile(
-    r"(?i:(?:the )?(?:option|choice|answer)(?: is)?[\s:]*)?[*_]*"
-    r"(?:[(\[]([A-Za-z])[)\]][*_]*(?=$|[\s.:])|([A-Z])[*_]*(?:$|[.):])|([a-z])[*_]*$)(?!\s*(?:and|or)\b)"
+_MARKED = (
+    r"(?:(?:the|my|final|correct|right|best)\s+)*(?:option|choice|answer)(?:\s+(?:is|must be|should be))?[\s:.=-]*"
 )
+# Which letter of a multiple choice: "B", "(b)", "B. 42", "B, 5 m", "Option B"; but not "A lot" and "(A) and (B)".
+_LETTER = re.compile(
+    rf"(?i:(?:{_MARKED})*)[*_]*(?:[(\[{{]\s*([A-Za-z])\s*[)\]}}](?=$|[\s.:,*_-])|([A-Z])(?:$|[.):*_]|\s*[-–—]\s)|([a-z])(?:$|[):*_]))"
+    r"(?![*_\s)]*(?:and|or|,|&|/)\s*\(?[A-Za-z](?![A-Za-z]))"
+)
+
+_WITH_TEXT = re.compile(r"[(\[]?([A-Za-z])[)\]]?[\s,:.–-]+(\S.*)", re.DOTALL)
+_DECIMAL_POINT = re.compile(r"\d?\.\d|\d[eE]-?\d")
 
 
 class Grader(ABC):
@@ -31,9 +39,16 @@ class Grader(ABC):
         """Whether the answer is right; None where the rule cannot tell. May block: call it in a thread."""
 
     def key(self, answer: str) -> str:
-        """Answers with the same key vote together: the same number, or the same text but for blanks and spelling."""
+        """Answers with the same key vote together: the same number in the same unit, or the same text but for spelling.
+
+        An equation that only names what a number is (`x = 5`) votes for the number; any other one for itself.
+        """
         found = quantity(answer)
-        return bare(answer) if found is None else str(found.value) + "%" * (found.unit == "%")
+        if found is None or not re.fullmatch(
+            r"\\?[A-Za-z+]*", found.symbol
+        ):  # of f(2) = 5 another value is another answer
+            return bare(answer)
+        return f"{found.value} {found.unit if units.is_measure(found.unit) else ''}".strip()
 
     def why(self, answer: str | None, problem: Problem) -> str:
         """Why an answer could not be graded, where more is known than that."""
@@ -79,19 +94,21 @@ class Numeric(Grader):
         given = quantity(answer) if answer is not None else None
         if answer is None or given is None or not given.may_be(known):
             return False
-        decimals = "." in answer or "." in problem.answer
-        same = [(given.value, known.value)]
-        if (given.unit == "%") != (known.unit == "%"):
-            hundredth = Fraction(1, 100)
-            same.append(
-                (given.value * hundredth, known.value) if given.unit else (given.value, known.value * hundredth)
-            )
-        return any(self._close(ours, theirs, decimals) for ours, theirs in same)
+        decimals = any(map(_DECIMAL_POINT.search, (answer, problem.answer)))
+        return any(self._close(ours, theirs, decimals) for ours, theirs in _readings(given, known))
 
     def _close(self, ours: Fraction, theirs: Fraction, decimals: bool) -> bool:
         if not decimals or ours.denominator == theirs.denominator == 1:
             return ours == theirs
         return abs(ours - theirs) <= self._tolerance * abs(theirs)
+
+
+def _readings(given: Quantity, known: Quantity) -> list[tuple[Fraction, Fraction]]:
+    """The pairs of values that may be meant: 50 % is 50 of a unit that may be missing, and 0.5; 75 cents are 0.75."""
+    if given.unit == known.unit:
+        return [(given.value, known.value)]
+    scaled = (given.value / units.parts(given.unit), known.value / units.parts(known.unit))
+    return [scaled] if given.unit and known.unit else [(given.value, known.value), scaled]
 
 
 class Choice(Grader):
@@ -111,10 +128,20 @@ class Choice(Grader):
         return letter(answer) or plain(answer)
 
     def _letter(self, answer: str, problem: Problem) -> str | None:
-        options = [plain(text) for text in problem.choices]
-        if plain(answer) in options:
-            return ascii_uppercase[options.index(plain(answer))]
-        return letter(answer)
+        """The letter that an answer gives; where letters are options too (blood groups), the letter wins."""
+        last = ascii_uppercase[len(problem.choices) - 1] if problem.choices else "Z"
+        found = letter(answer)
+        if found is not None and len(plain(answer)) == 1:
+            return found if found <= last else None
+        options = {bare(text).casefold(): ascii_uppercase[place] for place, text in enumerate(problem.choices)}
+        if (given := bare(answer).casefold()) in options:
+            return options[given]
+        if found is None and (
+            marked := _WITH_TEXT.match(plain(answer))
+        ):  # "B 5 m": the letter and the text of its option
+            letter_, rest = marked[1].upper(), bare(marked[2]).casefold()
+            return letter_ if options.get(rest) == letter_ else None
+        return found if found is not None and found <= last else None
 
 
 class Suited(Grader):
@@ -129,7 +156,10 @@ class Suited(Grader):
         """Compares as the known answer calls for."""
         if problem.choices:
             return self._choice.grade(answer, problem)
-        return (self._exact if number(problem.answer) is None else self._numeric).grade(answer, problem)
+        if number(problem.answer) is not None:
+            return self._numeric.grade(answer, problem)
+        same_words = answer is not None and WORDS.fullmatch(plain(answer)) and bare(answer) == bare(problem.answer)
+        return bool(same_words) or self._exact.grade(answer, problem)
 
 
 def letter(answer: str) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from atts.grading.notation import undecorated
+
 # Units by their usual spelling, and how else they are written.
 _SPELLINGS = {
     "mm": "millimeter millimeters millimetre millimetres",
@@ -33,8 +35,12 @@ _SPELLINGS = {
     "mi/h": "mph",
     "km/h": "kph kmh",
     "%": "percent",
-    "dollar": "dollars",
-    "cent": "cents",
+    "dollar": "dollars USD bucks",
+    "euro": "euros EUR",
+    "pound sterling": "GBP",
+    "rupee": "rupees INR",
+    "yen": "JPY",
+    "cent": "cents ¢",
     "coin": "coins",
     "unit": "units",
     "point": "points",
@@ -49,6 +55,7 @@ _SPELLINGS = {
     "K": "kelvin kelvins",
 }
 _UNITS = {written: usual for usual, others in _SPELLINGS.items() for written in (usual, *others.split())}
+_MEASURES = frozenset(_SPELLINGS) - {"degree", "dollar", "coin", "unit", "point", "way", "person"}
 # Whatever else stands behind a number may be what is counted ("18 eggs"), but for words that change the number.
 _CHANGING = re.compile(
     r"(?:hundred|thousand|million|billion|trillion|quadrillion|dozen|score|half|third|quarter)s?|halves"
@@ -61,16 +68,37 @@ _CHANGING = re.compile(
 )
 _LINKS = ("of", "a")
 _PLURALS = (("ies", "y"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("ss", "ss"), ("s", ""))
+_SIGNS = {"%": "%", "¢": "cent"}
+_CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen", "₹": "rupee"}
+_CURRENCY = re.compile(
+    r"^(?:(?:US|AU|CA|A|C)?\s?(?:\\?\$|(?P<sign>[€£¥₹]))|(?P<word>USD|EUR|GBP|Rs\.?|INR)\s)\s*(?=[\d.])|(?P<after>[€£¥₹])\s*$"
+)
 _SQUARE = {"square": "^2", "sq": "^2", "cubic": "^3", "cu": "^3"}
 
-_DEGREES = r"\^\s*\{?\s*(?:\\circ|∘)\s*\}?|°"
+_DEGREES = r"\^\s*\{?\s*\\circ\s*\}?(?:\s*[CF]\b)?"
 _RAISED = r"\s*\^\s*\{?\s*([23])\s*\}?"
 # A unit of one letter has a blank before it: 3m is a product.
 _CLOSE = "|".join(unit for unit in _UNITS if len(unit) > 1 and unit.isalpha())
 _BEHIND = re.compile(
-    rf"(?:\s*(?:%|{_DEGREES})|(?:(?<=[\d}}])(?:{_CLOSE}|[cmk]?m/[sh]|mi/h)|\s+[A-Za-z]+(?:[ /-][A-Za-z]+){{0,4}})"
+    rf"(?:\s*(?:%|¢|{_DEGREES})|(?:(?<=[\d}}])(?:{_CLOSE}|[cmk]?m/[sh]|mi/h)|\s+[A-Za-z]+(?:[ /-][A-Za-z]+){{0,4}})"
     rf"\.?(?:{_RAISED})?)$"
 )
+
+
+def money(text: str) -> tuple[str, str]:
+    """The currency whose sign stands at an amount, and the text without the sign; "" where there is none.
+
+    A pair of dollars around a text is TeX's, not money's.
+    """
+    text = undecorated(text)
+    if text.startswith("$") and text.count("$") - text.count("\\$") != 1:
+        return "", text
+    match = _CURRENCY.search(text.replace("\\pounds", "£").replace("\\text{€}", "€").replace("\\euro", "€"))
+    if match is None:
+        return "", text
+    sign = match["sign"] or match["after"]
+    unit = _CURRENCIES[sign] if sign else _usual(match["word"].rstrip("."), 3) if match["word"] else "dollar"
+    return unit or "rupee", (match.string[: match.start()] + match.string[match.end() :]).strip()
 
 
 def split(body: str, *, shortest: int) -> tuple[str, str]:
@@ -85,15 +113,34 @@ def split(body: str, *, shortest: int) -> tuple[str, str]:
     return (body[: match.start()].strip(), unit) if unit else (body, "")
 
 
+def parts(unit: str) -> int:
+    """How many of a unit make one of what it is a part of: a hundred percent or cents; 1 for any other unit."""
+    return 100 if unit in ("%", "cent") else 1
+
+
+def is_measure(unit: str) -> bool:
+    """Whether a number in this unit is another answer than the number in another one; what is only counted is not."""
+    return re.split(r"[/^ ]", unit)[0] in _MEASURES
+
+
 def agree(ours: str, theirs: str) -> bool:
-    """Whether two units may be the same: one is missing, or one has more words before it ("duck egg" and "egg")."""
-    return not ours or not theirs or f" {ours}".endswith(f" {theirs}") or f" {theirs}".endswith(f" {ours}")
+    """Whether two units may be the same: one is missing, or one has more words before it ("duck egg" and "egg").
+
+    Cents and dollars may, once one is counted in the other.
+    """
+    return (
+        {ours, theirs} == {"cent", "dollar"}
+        or not ours
+        or not theirs
+        or f" {ours}".endswith(f" {theirs}")
+        or f" {theirs}".endswith(f" {ours}")
+    )
 
 
 def _usual(written: str, shortest: int) -> str:
     """The usual spelling; "" if some word is neither a unit nor what could be counted."""
-    if written == "%" or re.fullmatch(_DEGREES, written):
-        return "%" if written == "%" else "degree"
+    if written in _SIGNS or re.fullmatch(_DEGREES, written):
+        return _SIGNS.get(written) or {"C": "celsius degree", "F": "fahrenheit degree"}.get(written[-1], "degree")
     raised = re.search(rf"{_RAISED}$", written)
     first, *rest = re.split(r"/|(?:^|\s+)per\s+", written[: raised.start()].rstrip(".") if raised else written)
     words = first.split()
