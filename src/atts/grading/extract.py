@@ -8,105 +8,81 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from atts.errors import InputError
+from atts.grading.boxes import boxed
+from atts.grading.stated import last_number, stated, stated_choice
+from atts.grading.thinking import spoken
 from atts.registry import Registry, first_line, takes
 
 Extract = Callable[[str], str | None]
 
-OPEN, CLOSE = "<think>", "</think>"
-_BOX = "\\boxed"
-
-# A command is read whole, so that an escaped brace is no brace and `\\` before one does not escape it. A backslash too
-# many before `boxed`, as texts that went through JSON have it, is forgiven.
-_TEX = re.compile(r"(?P<box>\\{1,2}boxed\s*+\{)|\\.|[{}]", re.DOTALL)
-_BLANK = re.compile(r"\s*+")
-# Runs of blanks and marks are bounded, so that nothing is tried twice at any length.
-_CHOICE = re.compile(
-    r"\b(?i:answer)(?:\s{1,4}is)?[\s:：*_$(\[]{1,12}([A-J])(?![\w'’])[)\]*_$]{0,4}"
-    r"(?=[ \t]{0,4}(?:[.,;:)\]\n]|[-–—]\s|\Z))"
+_HASHES = re.compile(r"^[ \t]{0,12}#{4}(?!#)[ \t]*+(\S.*)$", re.MULTILINE)
+_LABEL = re.compile(r"(?i:^[*_ ]*(?:the\s+)?(?:final\s+)?(?:answer|result)\b[*_ ]*(?:is)?\s*[:=]?[*_ ]*)")
+_HEADING = re.compile(
+    r"(?i:[*_ ]*(?:conclusion|solution|summary|explanation|verification|check|step\b.*|part\b.*|case\b.*|final\s+step"
+    r"|reasoning|analysis|calculations?|approach|given|note|(?:the\s+)?(?:final\s+)?(?:answer|result))[*_ .:]*)"
 )
-_HASHES = re.compile(r"^####[ \t]*+(\S.*)$", re.MULTILINE)
 
 
-class Rule(NamedTuple):
-    """A way of finding an answer in text outside thinking, and what it is in one line."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A way of finding an answer in text outside thinking, and what it is in one line.
+
+    `ending` finds the answers that end a chain (None: all of them do); the others are read when it has ended. `ways`
+    are the rules that it tries in turn, by name, for those who want to know which one found an answer.
+    """
 
     describe: str
     find: Extract
-
-
-def spoken(text: str, *, thinking: bool = False) -> str | None:
-    """The part of a text outside its thinking: what follows the last `</think>`, or None while thinking goes on.
-
-    `thinking` says that the text begins inside thinking, as where the chat template has opened it.
-    """
-    closed = text.rfind(CLOSE)
-    if closed < 0 and thinking:
-        return None
-    rest = text[closed + len(CLOSE) :] if closed >= 0 else text
-    return None if OPEN in rest else rest
-
-
-class _Box(NamedTuple):
-    """Where a box's command begins and its last brace stands, and the bounds of its innermost content."""
-
-    command: int
-    brace: int
-    start: int
-    end: int
-
-
-def boxed(text: str) -> str | None:
-    r"""The content of the last balanced `\boxed{…}` that is not empty.
-
-    Of boxes that hold nothing but a box, as in `\boxed{\boxed{3}}`, it is the innermost content. Escaped braces are no
-    braces; a brace that is never closed and one that was never opened are passed over.
-    """
-    if (first := text.find(_BOX)) < 0:
-        return None
-    opened: list[re.Match[str] | None] = []  # for every open brace, the command if it is a box's
-    last = found = None
-    for token in _TEX.finditer(text, max(0, first - 1)):  # one more backslash may belong to it
-        if token["box"]:
-            opened.append(token)
-        elif token[0] == "{":
-            opened.append(None)
-        elif token[0] == "}" and opened and (command := opened.pop()):
-            last = _close(text, command, token.start(), last)
-            found = last if last.start < last.end else found
-    return text[found.start : found.end].strip() if found else None
-
-
-def _close(text: str, command: re.Match[str], brace: int, inner: _Box | None) -> _Box:
-    """The box that ends here; if it holds nothing but the box closed before, that one's content is its own."""
-    start = _after_blank(text, command.end())
-    if inner and inner.command == start and _after_blank(text, inner.brace + 1) >= brace:
-        return _Box(command.start(), brace, inner.start, inner.end)
-    return _Box(command.start(), brace, min(start, brace), brace)
-
-
-def _after_blank(text: str, position: int) -> int:
-    match = _BLANK.match(text, position)
-    return match.end() if match else position
+    ending: Extract | None = None
+    ways: tuple[tuple[str, Extract], ...] = ()
 
 
 def choice(text: str) -> str | None:
-    """The letter that is boxed, or else the last one that stands alone after "Answer:" or "answer is".
-
-    "Answer: the" and "Answer: A rectangle" name no choice.
-    """
-    if (inside := boxed(text)) is not None:
-        return inside
-    letters = _CHOICE.findall(text)
-    return letters[-1] if letters else None
+    """The letter that is boxed, or else the last one that is said to be the answer."""
+    inside = boxed(text)
+    return stated_choice(text) if inside is None else inside
 
 
 def hashes(text: str) -> str | None:
-    """What follows the last `####` that begins a line, as in GSM8K's solutions; or else what is boxed."""
-    lines = _HASHES.findall(text)
-    return lines[-1].strip() if lines else boxed(text)
+    """What follows the last `####` that begins a line, as in GSM8K's solutions; or else what is boxed.
+
+    A heading is no answer ("#### Conclusion"), unless it announces one that stands in the next line.
+    """
+    marked = _marked(text)
+    return boxed(text) if marked is None else marked
+
+
+def _marked(text: str) -> str | None:
+    lines = list(_HASHES.finditer(text))
+    for line in reversed(lines):
+        if line is lines[-1] and (later := boxed(text[line.end() :])) is not None:
+            return later
+        content = line[1].strip().rstrip("#").strip()
+        if not _HEADING.fullmatch(content):
+            inside = boxed(content)
+            return (_LABEL.sub("", content).strip() or None) if inside is None else inside
+        following = text[line.end() :].strip().partition("\n")[0].strip()
+        if _LABEL.fullmatch(content) and following and not following.startswith("#"):
+            return following
+    return None
+
+
+NUMERIC = "last number"
+_WAYS: tuple[tuple[str, Extract], ...] = (("box", boxed), ("####", _marked), ("stated", stated), (NUMERIC, last_number))
+
+
+def _first(ways: tuple[tuple[str, Extract], ...]) -> Extract:
+    """What the first way that finds something finds."""
+    return lambda text: next((found for _, find in ways if (found := find(text)) is not None), None)
+
+
+def said(text: str) -> str | None:
+    """What is said to be the answer in words, or else the last number of the last sentence."""
+    return _first(_WAYS[2:])(text)
 
 
 def matching(pattern: str) -> Rule:
@@ -144,13 +120,20 @@ def as_rule(name: str, thing: Any, *, describe: str = "") -> Rule:
     return Rule(describe or first_line(thing), find)
 
 
+def _never(text: str) -> str | None:
+    """No answer in passing: the text has to end first."""
+    return None
+
+
 RULES: Registry[Rule] = Registry(
     "answer rule",
     "atts.rules",
     {
         "boxed": Rule(r"the last balanced \boxed{…}", boxed),
-        "choice": Rule(r"\boxed{…}, or else the letter after “Answer:”", choice),
+        "choice": Rule(r"\boxed{…}, or else the letter that is said to be the answer", choice),
         "hashes": Rule(r"the line after “####”, or else \boxed{…}", hashes),
+        "stated": Rule("what “the answer is” says, or else the last number", said, _never, _WAYS[2:]),
+        "auto": Rule(r"\boxed{…}, else “####”, else as stated, the last number last", _first(_WAYS), hashes, _WAYS),
     },
     shape=as_rule,
     line=lambda rule: rule.describe,
@@ -162,16 +145,41 @@ def rule(name: Any, *, describe: str = "") -> Any:
     return RULES.register(name, describe=describe)
 
 
-def extractor(rule: str = "boxed", *, thinking: bool = False, pattern: str | None = None) -> Extract:
+class Extractor:
+    """A rule for texts that begin inside thinking, or do not: called with a text, it gives its answer or None.
+
+    `numeric` says that answers are numbers; where they are not, no last number is taken for one.
+    """
+
+    def __init__(self, rule: Rule, *, thinking: bool = False, numeric: bool = True) -> None:
+        self._thinking = thinking
+        self._ways = tuple(way for way in rule.ways if numeric or way[0] != NUMERIC)
+        self._find = _first(self._ways) if rule.ways else rule.find
+        self._ending = rule.ending or self._find
+
+    def __call__(self, text: str) -> str | None:
+        """The answer of a text that has ended."""
+        return self._outside(text, self._find)
+
+    def ending(self, text: str) -> str | None:
+        """The answer that ends a text, if it has one."""
+        return self._outside(text, self._ending)
+
+    def way(self, text: str) -> str | None:
+        """Which of the rule's ways finds the answer; None where there is no answer, or only one way."""
+        return next((name for name, find in self._ways if self._outside(text, find) is not None), None)
+
+    def _outside(self, text: str, find: Extract) -> str | None:
+        outside = spoken(text, thinking=self._thinking)
+        return None if outside is None else find(outside)
+
+
+def extractor(
+    rule: str = "boxed", *, thinking: bool = False, pattern: str | None = None, numeric: bool = True
+) -> Extractor:
     """A function from a chain's text to its answer, or None where it gives none (yet).
 
     `rule` is a name in `RULES`; `pattern`, a regular expression, takes its place. `thinking` says that texts begin
-    inside thinking. Raises InputError for an unknown rule or an unreadable pattern.
+    inside thinking, `numeric` that answers are numbers. Raises InputError for an unknown rule or an unreadable pattern.
     """
-    find = (RULES[rule] if pattern is None else matching(pattern)).find
-
-    def extract(text: str) -> str | None:
-        outside = spoken(text, thinking=thinking)
-        return None if outside is None else find(outside)
-
-    return extract
+    return Extractor(RULES[rule] if pattern is None else matching(pattern), thinking=thinking, numeric=numeric)

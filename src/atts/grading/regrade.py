@@ -22,6 +22,7 @@ from atts.errors import InputError
 from atts.grading import extract as answers
 from atts.grading.judge import Judge
 from atts.grading.rules import Grader
+from atts.grading.thinking import closes_unopened, spoken
 from atts.stats.estimate import Bootstrap, Estimate, Outcomes, accuracy, classes, passes
 from atts.types import Chain, Key, Problem, Status, Turn
 
@@ -151,7 +152,7 @@ class ByJudge:
     async def _answer(self, chain: Chain, problem: Problem) -> tuple[str | None, str, str | None]:
         if not self._extracts:
             return (chain.answer if self._extract is None else self._extract(chain.text)) or None, "", None
-        text = answers.spoken(chain.text, thinking=self._thinking)
+        text = spoken(chain.text, thinking=self._thinking)
         if text is None or not text.strip():
             return None, "", None
         found = await self._judge.extract(text, problem)
@@ -160,11 +161,7 @@ class ByJudge:
 
 def begins_in_thinking(chains: Iterable[Chain]) -> bool:
     """Whether texts begin inside thinking: some chain closes a thinking part that it did not open."""
-    for chain in chains:
-        closed = chain.text.find(answers.CLOSE)
-        if closed >= 0 and answers.OPEN not in chain.text[:closed]:
-            return True
-    return False
+    return any(closes_unopened(chain.text) for chain in chains)
 
 
 async def grade(

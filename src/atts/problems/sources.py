@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
-from atts.grading.extract import boxed
+from atts.grading.boxes import boxed
 from atts.origins import module_of
 from atts.problems.rows import BadRowError, text
 from atts.problems.tables import SUFFIXES
