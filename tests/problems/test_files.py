@@ -49,7 +49,7 @@ def test_csv_with_columns_of_other_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["gold", "answer=", "colour=gold", "question:problem"])
 def test_columns_that_say_nothing_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"columns .* write them as answer=…,choices=…,id=…,question=…"):
+    with pytest.raises(InputError, match=r"columns .* write them as answer=…,answers=…,choices=…,id=…,question=…"):
         Columns.parse(text)
 
 
@@ -201,3 +201,42 @@ def test_bundled_problems_of_each_difficulty(subset: str | None, lengths: set[in
     problems = load("bundled", n=40, subset=subset)
     assert {problem.question.count(". ") - 1 for problem in problems} == lengths
     assert (subset or "bundled") in label("bundled", subset=subset)
+
+
+def test_a_letter_in_the_answer_column_is_the_letter(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("question,answer,choices\nWhich?,B,4 m|5 m|6 m\nTrue?,true,True|False\n", "utf-8")
+    assert [problem.answer for problem in load(str(path))] == ["B", "A"]
+
+
+def test_an_answer_that_can_be_read_two_ways_is_refused_unless_columns_say_which(tmp_path: Path) -> None:
+    path = tmp_path / "blood.csv"
+    path.write_text("question,answer,choices\nAB?,AB,O|A|B|AB\nGroup?,A,O|A|B|AB\n", "utf-8")
+    with pytest.raises(InputError, match="line 3: answer 'A' is the letter of 'O' and the text of option B: say which"):
+        load(str(path))
+    assert [p.answer for p in load(str(path), columns=Columns.parse("answers=text"))] == ["D", "B"]
+    path.write_text("question,answer,choices\nGroup?,A,O|A|B|AB\n", "utf-8")
+    assert [p.answer for p in load(str(path), columns=Columns.parse("answers=letter"))] == ["A"]
+    with pytest.raises(InputError, match="answers is letter or text, not 'word'"):
+        Columns.parse("answers=word")
+
+
+def test_options_that_only_begin_like_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "ions.csv"
+    path.write_text("question,answer,choices\nWhich?,A,[Cu(NH3)4]2+|[Fe(CN)6]4-\n", "utf-8")
+    assert load(str(path))[0].choices == ("[Cu(NH3)4]2+", "[Fe(CN)6]4-")
+
+
+def test_parquet_with_bytes_and_decimals(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from decimal import Decimal
+
+    from pyarrow import parquet
+
+    path = tmp_path / "mine.parquet"
+    images = [{"bytes": b"\xff\xd8", "path": "a.jpg"}]
+    columns = {"question": ["1?"], "answer": [Decimal("12.50")], "image": images, "raw": [b"\xff"], "level": [3]}
+    parquet.write_table(pyarrow.table(columns), path)
+    told: list[str] = []
+    assert load(str(path), told=told.append) == [Problem("mine/1", "1?", "12.5", meta={"level": 3})]
+    assert told == [f"{path}: left out, since they hold no text and no numbers: image, raw"]

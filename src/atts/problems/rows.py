@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
 
 
@@ -20,6 +22,8 @@ def text(row: Mapping[str, Any], column: str) -> str:
         value = value[0]
     if value is None or (isinstance(value, str) and not value.strip()):
         raise BadRowError(f"{column} is empty")
+    if isinstance(value, Decimal):
+        return _number(float(value)) if not value.is_finite() else f"{value.normalize():f}"
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise BadRowError(f"{column} is neither text nor a number")
     return _number(value) if isinstance(value, float) else str(value).strip()
@@ -30,3 +34,12 @@ def _number(value: float) -> str:
     if not math.isfinite(value):
         raise BadRowError(f"{value} is not a number")
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def storable(value: Any) -> bool:
+    """Whether a value can be kept beside a problem: everything but bytes, however deep inside."""
+    if isinstance(value, Mapping):
+        return all(map(storable, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(storable, value))
+    return value is None or isinstance(value, str | int | float | Decimal | date | time)
