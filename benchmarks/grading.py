@@ -1,6 +1,9 @@
-"""How fast is grading, does it leave the event loop free, and does it survive hostile texts?
+"""Is grading right, how fast is it, does it leave the event loop free, and does it survive hostile texts?
 
     python benchmarks/grading.py [--chains 10000] [--hostile 1000] [--json]
+    python benchmarks/grading.py --only cases
+
+Cases are the project's own table of answers and of texts, by kind, with the verdicts that are due.
 
 Needs the extra `math`. Chains are made up: answers of many shapes to 1,000 questions, 16,000 characters of text each.
 Exit status 1 if a figure is out of bounds. On a machine with other work, read processor_seconds, not seconds.
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import json
 import random
 import resource
@@ -32,11 +36,13 @@ from tests.grading.hostile import hostile
 from atts.config.run import resolve
 from atts.grading import extract as answers
 from atts.grading import regrade as grading
+from atts.grading.graders import named
 from atts.grading.mathematics import Math
 from atts.store.folder import RunFolder
 from atts.types import Chain, Problem, Status
 
 QUESTIONS = 1_000
+TABLES = Path(__file__).parents[1] / "tests" / "grading"
 SHAPES: tuple[Callable[[int, int], tuple[str, str]], ...] = (
     lambda q, s: (f"{q}", f"{q + s % 3}"),
     lambda q, s: (f"\\frac{{{q}}}{{{q + 7}}}", f"{q + s % 2}/{q + 7}"),
@@ -143,15 +149,66 @@ def survival(count: int, limit: int = 1) -> dict[str, Any]:
     }
 
 
+def cases() -> dict[str, dict[str, float]]:
+    """By kind of case: how many are right, how many wrong answers are called right, and the slowest, in seconds."""
+    graders = {name: named(name) for name in ("math", "numeric", "choice", "suited")}
+    found: dict[str, dict[str, float]] = {}
+    for case in csv.DictReader((TABLES / "cases.csv").read_text("utf-8").splitlines()):
+        choices = tuple(case["choices"].split("|")) if case["choices"] else ()
+        begun = time.perf_counter()
+        verdict = graders[case["grader"]].grade(case["answer"], Problem("p", "?", case["known"], choices))
+        due = case["verdict"] == "right"
+        _count(found, case["kind"], verdict is due, verdict is True and not due, time.perf_counter() - begun)
+    for grader in graders.values():
+        grader.close()
+    for text in json.loads((TABLES / "texts.json").read_text("utf-8")):
+        begun = time.perf_counter()
+        same = answers.extractor(text["rule"])(text["text"]) == text["answer"]
+        _count(found, f"extraction: {text['rule']}", same, False, time.perf_counter() - begun)
+    return found
+
+
+def _count(found: dict[str, dict[str, float]], kind: str, right: bool, false: bool, seconds: float) -> None:
+    row = found.setdefault(kind, {"cases": 0, "right": 0, "wrong called right": 0, "slowest_s": 0.0})
+    row["cases"] += 1
+    row["right"] += right
+    row["wrong called right"] += false
+    row["slowest_s"] = max(row["slowest_s"], seconds)
+
+
+def _print_cases(found: dict[str, dict[str, float]]) -> None:
+    table = Table("kind", "right", "wrong called right", "slowest")
+    total = {name: sum(row[name] for row in found.values()) for name in ("cases", "right", "wrong called right")}
+    total["slowest_s"] = max(row["slowest_s"] for row in found.values())
+    for kind, row in {**found, "all": total}.items():
+        share = f"{row['right']:.0f} of {row['cases']:.0f}"
+        table.add_row(kind, share, f"{row['wrong called right']:.0f}", f"{row['slowest_s']:.2f} s")
+    Console().print(table)
+
+
+def _trusted(found: dict[str, dict[str, float]]) -> bool:
+    rows = found.values()
+    enough = sum(row["right"] for row in rows) >= 0.98 * sum(row["cases"] for row in rows)
+    return enough and all(row["wrong called right"] == 0 and row["slowest_s"] < 10 for row in rows)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chains", type=int, default=10_000)
     parser.add_argument("--hostile", type=int, default=1_000)
+    parser.add_argument("--only", choices=["cases"], help="nothing but this part")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    found = {"speed": speed(asked.chains), "survival": survival(asked.hostile)}
+    judged = cases()
+    if not asked.json:
+        _print_cases(judged)
+    if asked.only:
+        if asked.json:
+            print(json.dumps({"cases": judged}, indent=2))
+        return 0 if _trusted(judged) else 1
+    found: dict[str, Any] = {"speed": speed(asked.chains), "survival": survival(asked.hostile)}
     if asked.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({"cases": judged, **found}, indent=2))
     else:
         table = Table("", "figure", "value")
         for part, figures in found.items():
@@ -161,7 +218,7 @@ def main() -> int:
     # Processor time over two cores, since a machine may have other work.
     fast = found["speed"]["processor_seconds"] / 2 < 60
     safe = found["survival"]["longest_s"] < 2 * found["survival"]["hard_limit_s"]
-    return 0 if fast and safe else 1
+    return 0 if fast and safe and _trusted(judged) else 1
 
 
 if __name__ == "__main__":
