@@ -23,7 +23,8 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from atts.pipeline.vote import VoteStop, decided_after
+from atts.pipeline.stop import VoteRule
+from atts.pipeline.vote import VoteStop
 from atts.results.loaded import LoadedRun
 from atts.stats.arrays import Floats
 from atts.stats.estimate import Bootstrap, passes
@@ -136,7 +137,7 @@ def _saving(name: str, run: LoadedRun, stop: VoteStop) -> Saving:
         chains = [run.chains[problem.id, sample] for sample in range(run.config.samples)]
         done = sorted((chain for chain in chains if chain.status is Status.DONE), key=lambda chain: chain.end)
         votes = [run.votes.get((chain.problem, chain.sample)) for chain in done]
-        count = decided_after(votes, run.config.samples, stop) or len(done)
+        count = VoteRule(run.config.samples, stop).decided_after(votes) or len(done)
         same += count == len(votes) or _winners(votes[:count]) == _winners(votes)
         chains_saved += len(done) - count
         began, decided = min(chain.start for chain in chains), done[count - 1].end

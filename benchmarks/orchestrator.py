@@ -30,8 +30,10 @@ from rich.table import Table
 from atts.engines.servers.sglang import SglangEngine
 from atts.events import Event
 from atts.grading.extract import extractor
-from atts.pipeline.pool import Job, Pool
+from atts.pipeline.pool import Job, Pool, run_batch
+from atts.pipeline.recipe import Recipe
 from atts.pipeline.settings import ChainSettings, SlotSettings
+from atts.pipeline.siblings import Siblings
 from atts.pipeline.stages import Stages
 from atts.pipeline.strategies import strategy_named
 from atts.stats.calibrators import make_calibrator
@@ -103,18 +105,22 @@ async def _run_chains(url: str, ids: int, width: int, turns: int) -> tuple[float
     ended: list[Chain] = []
     events: list[Event] = []
     clock = asyncio.get_running_loop().time
-    settings = ChainSettings(turns=turns, draft_tokens=CHUNK)
-    engines = {Role.DRAFT: engine, Role.TARGET: engine}
-    slots = SlotSettings(width, width, width, width)
-    calibrator = make_calibrator(CalibratorSettings("tracked", 0.0))
-    stages = Stages(engines, settings, slots, calibrator, 0, clock, events.append)
-    rule = extractor("boxed")
-    pool = Pool(engines, strategy_named("atts"), stages, width, lambda _: rule, clock, events.append, ended.append)
-    jobs = [Job("problem", sample, 0, [Message("user", "?")]) for sample in range(width)]
+    stages = Stages(dict.fromkeys(Role, engine), SlotSettings(width, width, width, width), clock)
+    recipe = Recipe(
+        make_calibrator(CalibratorSettings("tracked", 0.0)),
+        lambda _: extractor("boxed"),
+        ChainSettings(turns=turns, draft_tokens=CHUNK),
+        emit=events.append,
+        ended=ended.append,
+    )
+    siblings = Siblings(dict.fromkeys(range(width), 0))
+    method, messages = strategy_named("atts"), [Message("user", "?")]
+    jobs = [Job("problem", sample, messages, method, recipe, siblings=siblings) for sample in range(width)]
     try:
         await engine.info()
         cpu, wall = time.process_time(), time.perf_counter()
-        await pool.run(jobs)
+        async with Pool(stages, width) as pool:
+            await run_batch(pool, jobs)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     finally:
         await engine.close()

@@ -59,3 +59,8 @@ def needs_extra(what: str, extra: str) -> InputError:
     how: the package stands on no index, so it is installed from its own folder.
     """
     return InputError(f'{what}: in the folder of atts, pip install -c constraints.txt ".[{extra}]"')
+
+
+def first_leaf(error: Exception) -> Exception:
+    """The error itself, or where several came together, the first of them."""
+    return first_leaf(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

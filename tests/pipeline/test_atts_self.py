@@ -32,7 +32,7 @@ def bench(draft: ScriptedEngine | None = None, **options: object) -> Bench:
 
 async def test_a_rejected_chunk_is_drawn_again_and_the_least_strange_draw_stands() -> None:
     made = bench(redraws=3)
-    await made.pool.run(jobs(6, 6))
+    await made.run(jobs(6, 6))
     rejected = [turn for turn in made.turns if turn.decision is not None and turn.decision.rejected]
     assert rejected and any(turn.replaced for turn in rejected)
     assert {len(turn.written) for turn in rejected} == {2, 3, 4}  # as soon as a draw is accepted, no more are made
@@ -49,7 +49,7 @@ async def test_a_rejected_chunk_is_drawn_again_and_the_least_strange_draw_stands
 async def test_a_coin_takes_the_draw_that_it_accepts() -> None:
     """Whatever the scores say: the control of atts-self is blind too."""
     made = Bench(strategy="atts-self", calibrator="coin", rate=0.5)
-    await made.pool.run(jobs(8, 6))
+    await made.run(jobs(8, 6))
     accepted = [t for t in made.turns if t.decision and t.decision.rejected and len(t.written) < 4]
     assert accepted
     assert all(turn.replaced and turn.kept == (turn.takeover,) for turn in accepted)
@@ -58,7 +58,7 @@ async def test_a_coin_takes_the_draw_that_it_accepts() -> None:
 async def test_redraws_are_as_hot_as_asked_for() -> None:
     engine = Hot()
     made = bench(engine, temperature=1.5)
-    await made.pool.run(jobs(4, 4))
+    await made.run(jobs(4, 4))
     redraws = sum(len(turn.written) - 1 for turn in made.turns)
     assert engine.temperatures.count(1.5) == redraws > 0
 
@@ -66,7 +66,7 @@ async def test_redraws_are_as_hot_as_asked_for() -> None:
 async def test_a_fork_takes_everything_from_the_best_sibling() -> None:
     engine = Hot(Script(write=steps(8), delay=lambda call, seed: 0.0005 * (seed % 5)))
     made = bench(engine, remedy="fork", temperature=1.3)
-    await made.pool.run(jobs(4, 6))
+    await made.run(jobs(4, 6))
     forks = [turn for turn in made.turns if turn.anew]
     assert forks and engine.temperatures.count(1.3) > 0
     for fork in forks:
@@ -83,7 +83,7 @@ async def test_a_fork_takes_everything_from_the_best_sibling() -> None:
 async def test_a_forked_chain_resumes_from_its_turns_alone() -> None:
     slow = Script(write=steps(8), delay=lambda call, seed: 0.001 * (seed % 5))
     first = Bench(ScriptedEngine(slow), strategy="atts-self", options={"remedy": "fork"}, rate=0.5)
-    running = asyncio.create_task(first.pool.run(jobs(3, 6)))
+    running = asyncio.create_task(first.run(jobs(3, 6)))
     await first.until(lambda: any(turn.anew for turn in first.turns))
     first.pool.stop()
     await running
@@ -92,7 +92,7 @@ async def test_a_forked_chain_resumes_from_its_turns_alone() -> None:
         made.setdefault((turn.problem, turn.sample), []).append(turn)
     ended = {(c.problem, c.sample) for c in first.chains}
     second = bench(remedy="fork")
-    await second.pool.run([job for job in jobs(3, 6, made) if job.key not in ended])
+    await second.run([job for job in jobs(3, 6, made) if job.key not in ended])
     assert len(first.chains) + len(second.chains) == 18
     for chain in second.chains:
         turns = [t for t in first.turns + second.turns if (t.problem, t.sample) == (chain.problem, chain.sample)]
@@ -109,7 +109,7 @@ class Mute(ScriptedEngine):
 
 async def test_an_engine_that_writes_without_log_probabilities_reads_what_it_wrote() -> None:
     made = Bench(Mute(), strategy="atts-self", slots=SlotSettings(chains=4))
-    await made.pool.run(jobs(2, 4))
+    await made.run(jobs(2, 4))
     assert {c.status for c in made.chains} == {Status.DONE} and made.at_rest()
     decisions = [turn.decision for turn in made.turns if turn.decision is not None]
     assert all(decision.p_value is not None for decision in decisions) and any(d.rejected for d in decisions)
@@ -123,7 +123,7 @@ async def test_a_chunk_that_cannot_be_read_is_never_ranked() -> None:
             raise ScoreError("no log-probabilities")
 
     made = Bench(Blind(), strategy="atts-self", slots=SlotSettings(chains=4))
-    await made.pool.run(jobs(2, 4))
+    await made.run(jobs(2, 4))
     assert {c.status for c in made.chains} == {Status.DONE} and made.at_rest()
     assert all(turn.decision is None or turn.decision.p_value is None for turn in made.turns)
 

@@ -14,9 +14,9 @@ from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.engines.simulated.clock import run_virtually
 from atts.errors import EngineError, ScoreError
 from atts.pipeline.settings import SlotSettings
+from atts.pipeline.stop import VoteRule
 from atts.pipeline.strategies import STRATEGIES
-from atts.pipeline.vote import Vote
-from atts.types import Chain, Status, Turn
+from atts.types import Status, Turn
 
 from .conftest import Bench, jobs
 
@@ -67,31 +67,17 @@ async def test_no_prompt_in_the_making_is_forgotten() -> None:
             return await asyncio.get_running_loop().create_future()
 
     made = Bench(Slow(), slots=SlotSettings(chains=300))
-    running = asyncio.create_task(made.pool.run(jobs(300, 1)))
+    running = asyncio.create_task(made.run(jobs(300, 1)))
     await everybody.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def stopping_by_vote(made: Bench) -> None:
-    """Cancel what a decided vote no longer needs, as a run does, from inside the pool's own callback."""
-    vote = Vote(SAMPLES)
-
-    def ended(chain: Chain) -> None:
-        made.chains.append(chain)
-        if chain.status is Status.DONE and vote.add(chain.problem, chain.answer):
-            for sample in range(SAMPLES):
-                if sample != chain.sample:
-                    made.pool.cancel(chain.problem, sample, "the vote is decided")
-
-    made.pool._ended = ended
-
-
-async def live(made: Bench, story: list[tuple[str, int]], done: dict[tuple[str, int], list[Turn]]) -> set[str]:
+async def live(made: Bench, story: list[tuple[str, int]], vote: VoteRule | None) -> set[str]:
     """Run the pool while the story happens; what of it happened before the pool had ended."""
-    work = list(jobs(PROBLEMS, SAMPLES, done))
-    running = asyncio.create_task(made.pool.run(work))
+    work = list(jobs(PROBLEMS, SAMPLES))
+    running = asyncio.create_task(made.run(work, vote))
     happened = set()
     for what, value in story:
         if running.done():
@@ -102,7 +88,7 @@ async def live(made: Bench, story: list[tuple[str, int]], done: dict[tuple[str, 
                 await asyncio.sleep(0)
             await asyncio.sleep(0.0002 * value)
         elif what == "cancel":
-            made.pool.cancel(*work[value].key, "from outside")
+            made.cancel(*work[value].key, "from outside")
         elif what == "stop":
             made.pool.stop()
         else:
@@ -132,9 +118,7 @@ def test_whatever_happens(
 
     async def model() -> None:
         made = bench(method, seed, failures, width)
-        if vote:
-            stopping_by_vote(made)
-        happened = await live(made, story, {})
+        happened = await live(made, story, VoteRule(SAMPLES, "exact") if vote else None)
         assert made.at_rest()
         assert asyncio.all_tasks() == {asyncio.current_task()}
         ended = Counter((chain.problem, chain.sample) for chain in made.chains)
@@ -162,7 +146,7 @@ async def resume(
         if turn.decision is not None:
             second.calibrator.replay(turn.decision)
     rest = [job for job in jobs(PROBLEMS, SAMPLES, turns) if job.key not in ended]
-    await asyncio.wait_for(second.pool.run(rest), 10)
+    await asyncio.wait_for(second.run(rest), 10)
     assert {(c.problem, c.sample) for c in second.chains} == {job.key for job in rest}
     assert {chain.status for chain in second.chains} <= {Status.DONE}
     keys = [(turn.problem, turn.sample, turn.turn) for turn in first.turns + second.turns]

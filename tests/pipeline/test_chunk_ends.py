@@ -29,7 +29,7 @@ async def ended(rule: str, words: str, tokens: int, turns: int = 100) -> tuple[s
     engines = [ScriptedEngine(Script(write=writes(words))) for _ in range(2)]
     settings = ChainSettings(draft_tokens=tokens, target_tokens=tokens, turns=turns)
     bench = Bench(*engines, settings=settings, rate=0.01, answer=rule)
-    await bench.pool.run(jobs(1, 1))
+    await bench.run(jobs(1, 1))
     [chain] = bench.chains
     return chain.reason, chain.answer
 

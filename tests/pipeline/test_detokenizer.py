@@ -18,8 +18,11 @@ from atts.grading.extract import extractor
 from atts.pipeline.chain import ChainState
 from atts.pipeline.context import Context
 from atts.pipeline.detokenizer import Detokenizer
+from atts.pipeline.recipe import Recipe
 from atts.pipeline.settings import ChainSettings
 from atts.pipeline.strategies import strategy_named
+from atts.stats.calibrators import make_calibrator
+from atts.stats.settings import CalibratorSettings
 from atts.types import EngineInfo, Finish, Generation, Piece, Role, Span, TokenIds, Turn, Usage
 
 from .conftest import Bench, jobs
@@ -179,7 +182,7 @@ def settings_of(tokens: int, on_reject: Any) -> ChainSettings:
 async def test_chains_say_what_their_models_wrote(tokens: int, on_reject: Any) -> None:
     for draft, target in pairs():
         bench = Bench(draft, target, settings=settings_of(tokens, on_reject), rate=0.4)
-        await bench.pool.run(jobs(2, 3))
+        await bench.run(jobs(2, 3))
         for chain in bench.chains:
             own = [turn for turn in bench.turns if (turn.problem, turn.sample) == (chain.problem, chain.sample)]
             assert chain.text == "".join(piece.text for turn in own for piece in turn.kept)
@@ -216,7 +219,7 @@ async def new_chain(bench: Bench) -> ChainState:
     engines = {Role.DRAFT: bench.draft, Role.TARGET: bench.target}
     prompts = {role: await engine.render([]) for role, engine in engines.items()}
     context = Context(engines, prompts, shared=bench.draft.name == bench.target.name)
-    return ChainState("p0", 0, 0, context, bench.stages.settings, extractor("boxed", thinking=False))
+    return ChainState("p0", 0, 0, context, bench.recipe, extractor("boxed", thinking=False))
 
 
 def piece(author: Role, ids: Sequence[int], finish: Finish) -> Piece:
@@ -226,7 +229,9 @@ def piece(author: Role, ids: Sequence[int], finish: Finish) -> Piece:
 async def test_bytes_whose_author_is_interrupted_are_broken_once_that_is_final() -> None:
     engines = {Role.DRAFT: Writer(), Role.TARGET: Writer("utf-16-le", 2)}
     context = Context(engines, {Role.DRAFT: [], Role.TARGET: []}, shared=False)
-    chain = ChainState("p", 0, 0, context, ChainSettings(), extractor("boxed", thinking=False))
+    rule = extractor("boxed", thinking=False)
+    recipe = Recipe(make_calibrator(CalibratorSettings()), lambda thinking: rule)
+    chain = ChainState("p", 0, 0, context, recipe, rule)
     await chain.append(piece(Role.DRAFT, "3π".encode()[:2], Finish.LENGTH))
     assert chain.text == "3"
     await chain.append(piece(Role.TARGET, await engines[Role.TARGET].tokenize("π"), Finish.LENGTH))

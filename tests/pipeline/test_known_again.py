@@ -54,7 +54,7 @@ async def test_every_request_names_its_chain_and_every_chain_is_released(
     strategy: str, options: dict[str, Any]
 ) -> None:
     bench = Bench(Watchful(), Watchful(), strategy=strategy, options=options, rate=0.5)
-    await bench.pool.run(jobs(2, 3))
+    await bench.run(jobs(2, 3))
     keys = {(f"p{problem}", sample) for problem in range(2) for sample in range(3)}
     for engine in (bench.draft, bench.target):
         assert isinstance(engine, Watchful)
@@ -66,8 +66,8 @@ async def test_every_request_names_its_chain_and_every_chain_is_released(
 async def test_a_chain_that_is_cancelled_or_fails_is_released_too() -> None:
     bench = Bench(Watchful(), Watchful())
     bench.target.script = Script(fail=lambda call, count: EngineError("broken") if count == 3 else None)
-    bench.pool.cancel("p0", 0, "not wanted")
-    await bench.pool.run(jobs(1, 3))
+    bench.cancel("p0", 0, "not wanted")
+    await bench.run(jobs(1, 3))
     assert sorted(chain.status for chain in bench.chains) == ["cancelled", "done", "error"]
     assert isinstance(bench.target, Watchful)
     assert len(bench.target.released) == 3
@@ -75,7 +75,7 @@ async def test_a_chain_that_is_cancelled_or_fails_is_released_too() -> None:
 
 async def test_contexts_are_not_copied() -> None:
     bench = Bench(Watchful(), Watchful(), rate=0.5)
-    await bench.pool.run(jobs(1, 3))
+    await bench.run(jobs(1, 3))
     for engine in (bench.draft, bench.target):
         assert isinstance(engine, Watchful)
         for prefixes in engine.prefixes.values():

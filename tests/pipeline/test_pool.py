@@ -19,7 +19,7 @@ from .conftest import Bench, jobs
 
 async def test_every_chain_ends_once_with_its_answer() -> None:
     bench = Bench()
-    await bench.pool.run(jobs(5, 4))
+    await bench.run(jobs(5, 4))
     assert sorted((c.problem, c.sample) for c in bench.chains) == [(f"p{p}", s) for p in range(5) for s in range(4)]
     assert {(c.status, c.answer) for c in bench.chains} == {(Status.DONE, "42")}
     assert all(c.turns == 6 for c in bench.chains)
@@ -31,7 +31,7 @@ async def test_slots_bound_each_stage() -> None:
     bench = Bench(
         ScriptedEngine(slow), ScriptedEngine(slow), slots=SlotSettings(chains=20, draft=3, score=2, takeover=1)
     )
-    await bench.pool.run(jobs(4, 8))
+    await bench.run(jobs(4, 8))
     assert bench.draft.peak == 3
     assert bench.target.peak <= 3  # two scores and one takeover
 
@@ -42,7 +42,7 @@ async def test_replace_drops_the_chunk_and_continue_keeps_it() -> None:
     for on_reject in ("replace", "continue"):
         settings = ChainSettings(stop=("\n\n",), on_reject=on_reject)
         bench = Bench(draft, target, settings=settings, rate=1.0)
-        await bench.pool.run(jobs(1, 3))
+        await bench.run(jobs(1, 3))
         for turn in bench.turns:
             authors = [piece.author for piece in turn.kept]
             if on_reject == "replace":
@@ -57,7 +57,7 @@ async def test_replace_drops_the_chunk_and_continue_keeps_it() -> None:
 
 async def test_a_finished_chunk_is_neither_scored_nor_continued() -> None:
     bench = Bench(settings=ChainSettings(stop=("\n\n",), on_reject="continue"), rate=1.0)
-    await bench.pool.run(jobs(1, 4))
+    await bench.run(jobs(1, 4))
     last = [turn for turn in bench.turns if turn.draft is not None and turn.draft.finish is Finish.END]
     assert all(turn.decision is None and turn.takeover is None and not turn.scores for turn in last)
 
@@ -67,7 +67,7 @@ async def test_a_failed_score_is_no_score() -> None:
         return ScoreError("log-probabilities are missing") if call == "score" and count % 3 == 0 else None
 
     bench = Bench(target=ScriptedEngine(Script(fail=fail)), rate=0.2)
-    await bench.pool.run(jobs(5, 8))
+    await bench.run(jobs(5, 8))
     unscored = [t for t in bench.turns if t.decision is not None and t.decision.score is None]
     assert unscored
     assert all(t.scores == {} and t.decision is not None and t.decision.p_value is None for t in unscored)
@@ -79,7 +79,7 @@ async def test_an_engine_error_ends_its_chain_and_no_other() -> None:
         return EngineError("the server is on fire") if count in (5, 17, 40) else None
 
     bench = Bench(ScriptedEngine(Script(fail=fail)))
-    await bench.pool.run(jobs(5, 4))
+    await bench.run(jobs(5, 4))
     failed = [c for c in bench.chains if c.status is Status.ERROR]
     assert len(bench.chains) == 20
     assert [c.reason for c in failed] == ["the server is on fire"] * 3
@@ -89,7 +89,7 @@ async def test_an_engine_error_ends_its_chain_and_no_other() -> None:
 async def test_stop_finishes_turns_under_way_and_resuming_completes_the_set() -> None:
     slow = Script(delay=lambda call, seed: 0.002)
     first = Bench(ScriptedEngine(slow), ScriptedEngine(slow))
-    running = asyncio.create_task(first.pool.run(jobs(6, 4)))
+    running = asyncio.create_task(first.run(jobs(6, 4)))
     await first.until(lambda: len(first.turns) >= 30)
     first.pool.stop()
     await running
@@ -100,7 +100,7 @@ async def test_stop_finishes_turns_under_way_and_resuming_completes_the_set() ->
         made.setdefault((turn.problem, turn.sample), []).append(turn)
     ended = {(c.problem, c.sample) for c in first.chains}
     second = Bench()
-    await second.pool.run([job for job in jobs(6, 4, made) if job.key not in ended])
+    await second.run([job for job in jobs(6, 4, made) if job.key not in ended])
     assert len(first.chains) + len(second.chains) == 24
     keys = [(t.problem, t.sample, t.turn) for t in first.turns + second.turns]
     assert len(keys) == len(set(keys)) == 24 * 6
@@ -109,10 +109,10 @@ async def test_stop_finishes_turns_under_way_and_resuming_completes_the_set() ->
 async def test_one_chain_is_cancelled_and_counts_as_cancelled() -> None:
     slow = Script(delay=lambda call, seed: 0.005)
     bench = Bench(ScriptedEngine(slow), ScriptedEngine(slow), slots=SlotSettings(chains=2))
-    running = asyncio.create_task(bench.pool.run(jobs(2, 3)))
+    running = asyncio.create_task(bench.run(jobs(2, 3)))
     await bench.until(lambda: bench.turns)
-    bench.pool.cancel("p0", 0, "the vote is decided")  # under way
-    bench.pool.cancel("p1", 2, "the vote is decided")  # not begun
+    bench.cancel("p0", 0, "the vote is decided")  # under way
+    bench.cancel("p1", 2, "the vote is decided")  # not begun
     await running
     statuses = {(c.problem, c.sample): c.status for c in bench.chains}
     assert len(bench.chains) == 6
@@ -138,12 +138,12 @@ async def test_random_delays_failures_and_cancellations(seed: int) -> None:
         rate=rng.random(),
     )
     work = list(jobs(6, 4))
-    running = asyncio.create_task(bench.pool.run(work))
+    running = asyncio.create_task(bench.run(work))
     cancelled = set()
     for _ in range(rng.randint(0, 12)):
         await asyncio.sleep(rng.choice([0, 0.001, 0.004]))
         job = rng.choice(work)
-        bench.pool.cancel(*job.key, "from outside")
+        bench.cancel(*job.key, "from outside")
         cancelled.add(job.key)
     abandoned = rng.random() < 0.4
     if abandoned:
@@ -171,7 +171,7 @@ class Forgetful(list):
 async def main():
     bench = Bench(slots=SlotSettings(chains=64, draft=32, score=32, takeover=32))
     bench.events, bench.turns = Forgetful(), Forgetful()
-    await bench.pool.run(jobs(250, 8))
+    await bench.run(jobs(250, 8))
     held = sum(slots.held + slots.waiting for slots in bench.stages.slots.values())
     peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
     print(len(bench.chains), held, int(peak) // 1024)
@@ -221,7 +221,7 @@ async def filled(on_reject: Any, room: int) -> Bench:
     target.room = room
     settings = ChainSettings(stop=("\n\n",), on_reject=on_reject)
     bench = Bench(ScriptedEngine(Script(write=steps(9))), target, settings=settings, rate=0.5)
-    await bench.pool.run(jobs(8, 4))
+    await bench.run(jobs(8, 4))
     assert {(c.status, c.reason) for c in bench.chains} == {(Status.DONE, "context")}
     decided = [turn.decision for turn in bench.turns if turn.decision is not None]
     assert len(decided) == bench.calibrator.certificate()["all"]["n"] > 0

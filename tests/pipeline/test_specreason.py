@@ -52,7 +52,7 @@ def grades_step_two_low(chat: str) -> Distribution:
 async def test_low_steps_are_written_by_the_target() -> None:
     target = Grading(grades_step_two_low, Script(write=steps(4, answer="target")))
     made = bench(target)
-    await made.pool.run(jobs(2, 3))
+    await made.run(jobs(2, 3))
     assert {c.answer for c in made.chains} == {"draft"}
     for turn in made.turns:
         low = turn.turn == 1
@@ -65,7 +65,7 @@ async def test_low_steps_are_written_by_the_target() -> None:
 
 async def test_the_target_is_shown_the_problem_and_the_reasoning_up_to_the_digit() -> None:
     target = Grading(lambda chat: digit(9))
-    await bench(target).pool.run(jobs(1, 1))
+    await bench(target).run(jobs(1, 1))
     problem, reasoning, question, reply = target.chats[1]
     assert problem == Message("user", "question 0")
     assert reasoning.role == "assistant" and reasoning.content.count("Step") == 2
@@ -84,7 +84,7 @@ async def test_the_target_is_shown_the_problem_and_the_reasoning_up_to_the_digit
 )
 async def test_grades(method: str, distribution: Distribution, grade: float | None) -> None:
     made = bench(Grading(lambda chat: distribution), score_method=method)
-    await made.pool.run(jobs(1, 1))
+    await made.run(jobs(1, 1))
     assert all(turn.scores == ({} if grade is None else {"grade": pytest.approx(grade)}) for turn in made.turns)
     if grade is None:  # no grade is no approval
         assert all(turn.replaced for turn in made.turns)
@@ -98,17 +98,17 @@ def test_digits_of_tokens() -> None:
 
 async def test_the_target_writes_the_first_steps_alone() -> None:
     made = bench(Grading(lambda chat: digit(9)), first_n_steps_base_model=2)
-    await made.pool.run(jobs(1, 2))
+    await made.run(jobs(1, 2))
     assert all((turn.draft is None) is (turn.turn < 2) for turn in made.turns)
 
 
 async def test_a_budget_ends_the_chain() -> None:
     made = bench(Grading(lambda chat: digit(9)), token_budget=15)
-    await made.pool.run(jobs(1, 2))
+    await made.run(jobs(1, 2))
     assert {(c.status, c.reason, c.turns) for c in made.chains} == {(Status.DONE, "budget", 2)}
     assert made.turns[-1].ended == "budget"
     resumed = bench(Grading(lambda chat: digit(9)), token_budget=15)
-    await resumed.pool.run(jobs(1, 1, {("p0", 0): [t for t in made.turns if t.sample == 0]}))
+    await resumed.run(jobs(1, 1, {("p0", 0): [t for t in made.turns if t.sample == 0]}))
     assert not resumed.turns and resumed.chains[0].reason == "budget"
 
 
@@ -120,7 +120,7 @@ async def test_a_repeated_step_ends_the_chain_and_blank_ones_only_in_the_publish
     ):
         draft = ScriptedEngine(Script(write=lambda said, seed, text=text: text + "x"))
         made = Bench(draft, Grading(lambda chat: digit(9)), strategy="specreason", options={"compat": compat})
-        await made.pool.run(jobs(1, 1))
+        await made.run(jobs(1, 1))
         assert made.chains[0].reason == reason
         assert reason != "repeat" or made.chains[0].turns == 3
 
@@ -137,7 +137,7 @@ async def test_steps_as_published() -> None:
         strategy="specreason",
         options={"compat": "reference"},
     )
-    await made.pool.run(jobs(1, 1))
+    await made.run(jobs(1, 1))
     assert made.chains[0].text == "First.\n\nThen.\n\nMy Answer: 3 or so\n\n"
     assert made.chains[0].reason == "answer"
 
@@ -150,7 +150,7 @@ async def test_in_the_published_way_thinking_is_closed_by_steps_of_the_target_al
         options={"compat": "reference", "first_n_steps_base_model": 1},
         settings=ChainSettings(turns=2),
     )
-    await made.pool.run(jobs(1, 1))
+    await made.run(jobs(1, 1))
     assert made.chains[0].text == "Target</think>.\n\nDraft.\n\n"
 
 
@@ -164,8 +164,8 @@ def test_options_are_checked_and_named() -> None:
 
 async def test_resuming_in_mid_chain_goes_on_as_if_nothing_had_happened() -> None:
     whole = bench(Grading(grades_step_two_low))
-    await whole.pool.run(jobs(1, 2))
+    await whole.run(jobs(1, 2))
     first: dict[tuple[str, int], list[Turn]] = {("p0", 0): whole.turns[:1] if whole.turns[0].sample == 0 else []}
     rest = bench(Grading(grades_step_two_low))
-    await rest.pool.run(jobs(1, 2, first))
+    await rest.run(jobs(1, 2, first))
     assert sorted(c.text for c in rest.chains) == sorted(c.text for c in whole.chains)

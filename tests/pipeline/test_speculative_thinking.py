@@ -29,7 +29,7 @@ def bench(draft: str, target: str, settings: ChainSettings | None = None, **opti
 
 async def run(draft: str, target: str, **options: Any) -> list[Turn]:
     made = bench(draft, target, **options)
-    await made.pool.run(jobs(1, 1))
+    await made.run(jobs(1, 1))
     assert made.at_rest()
     return made.turns
 
@@ -75,9 +75,9 @@ async def test_many_doubts_make_the_target_check_everything() -> None:
 async def test_resuming_keeps_count_of_doubts() -> None:
     options: dict[str, Any] = {"recap_after_negative_num": 3, "original_recap_token_num": 30}
     whole = bench("Wait, is that so?\n\n", "Wait, hold on now, " * 20, **options)
-    await whole.pool.run(jobs(1, 1))
+    await whole.run(jobs(1, 1))
     rest = bench("Wait, is that so?\n\n", "Wait, hold on now, " * 20, **options)
-    await rest.pool.run(jobs(1, 1, {("p0", 0): whole.turns[:2]}))
+    await rest.run(jobs(1, 1, {("p0", 0): whole.turns[:2]}))
     assert rest.chains[0].text == whole.chains[0].text
 
 
@@ -104,7 +104,7 @@ async def test_a_word_before_the_peek_is_part_of_it() -> None:
 async def test_in_the_published_way_the_word_stays_though_the_peek_is_calm() -> None:
     for compat, stays in (("none", False), ("reference", True)):
         made = bench(CALM, "never", help_think_word="Hm, ", compat=compat, settings=ChainSettings(turns=3))
-        await made.pool.run(jobs(1, 1))
+        await made.run(jobs(1, 1))
         assert all(turn.takeover is None and turn.dropped for turn in made.turns)
         assert ("Hm, " in made.chains[0].text) is stays
         assert made.chains[0].text == "".join(piece.text for turn in made.turns for piece in turn.kept)
@@ -115,7 +115,7 @@ async def test_by_default_the_target_checks_after_fifteen_doubts() -> None:
     config = resolve(preset="paper", options={"strategy": "speculative-thinking"})
     made = bench("Wait, is that so?\n\n", "Wait, hold on. " * 99, settings=replace(config.chain_settings(), turns=20))
     assert config.turns >= 1000
-    await made.pool.run(jobs(1, 1))
+    await made.run(jobs(1, 1))
     assert [turn.turn for turn in made.turns if turn.takeover and turn.takeover.text.startswith("Let me")] == [15]
 
 
@@ -126,7 +126,7 @@ async def test_words_are_not_empty() -> None:
 
 async def test_a_cut_paragraph_and_a_budget() -> None:
     made = bench("No end to this " * 100, "never", max_tokens=600)
-    await made.pool.run(jobs(1, 1))
+    await made.run(jobs(1, 1))
     assert all(turn.dropped == () for turn in made.turns)
     assert made.chains[0].reason == "budget" and made.chains[0].turns == 2
 

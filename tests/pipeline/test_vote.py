@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atts.pipeline.vote import Vote, decided_after, overtaking
+from atts.pipeline.stop import VoteRule
+from atts.pipeline.vote import Vote, VoteStop, overtaking
 from atts.stats.estimate import Outcomes, classes, majority
 
 answers = st.lists(st.sampled_from(["1", "2", "3", None]), min_size=1, max_size=20)
+
+
+def decided_after(votes: Iterable[str | None], samples: int, stop: VoteStop, error: float = 0.05) -> int | None:
+    return VoteRule(samples, stop, error).decided_after(votes)
 
 
 def winners(votes: list[str | None]) -> set[str]:
@@ -56,10 +62,9 @@ def test_the_estimate_of_maj_at_k_is_that_of_the_stopped_vote(seed: int) -> None
 
 def test_failed_samples_still_count_as_to_come() -> None:
     vote = Vote(4)
-    assert not vote.add("p", "1")
-    assert not vote.add("p", "1")  # two more may vote for another: a tie
-    assert vote.add("p", "1")
-    assert not vote.decided("q")
+    assert not vote.add("1")
+    assert not vote.add("1")  # two more may vote for another: a tie
+    assert vote.add("1")
 
 
 def test_off_waits_for_everyone() -> None:

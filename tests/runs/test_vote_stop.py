@@ -13,9 +13,9 @@ import pytest
 
 from atts.config.run import RunConfig, resolve
 from atts.engines.scripted import Script, ScriptedEngine, steps
+from atts.pipeline.stop import VOTE_DECIDED
 from atts.results.compare import compare
 from atts.results.loaded import load_run
-from atts.runs.chains import VOTE_DECIDED
 from atts.runs.runner import Run
 from atts.runs.setup import prepare
 from atts.types import Chain, Role, Status

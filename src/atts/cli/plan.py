@@ -149,7 +149,7 @@ def _row(outcome: Outcome, price: float | None) -> dict[str, Any]:
     return {
         "strategy": plan.strategy,
         "rate": plan.rate if plan.rated else None,
-        "rate_assumed": plan.rated and not plan.method().controlled,
+        "rate_assumed": plan.rated and not plan.method.controlled,
         "realised_rate": summary["takeover"]["rate"]["value"] if summary["takeover"] else None,
         "status": summary["status"],
         "makespan_s": outcome.makespan,

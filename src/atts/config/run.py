@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from atts.config.presets import PRESETS
 from atts.engines.base import EngineOptions
 from atts.errors import InputError
 from atts.pipeline.settings import STEP_END, ChainSettings, SlotSettings
+from atts.pipeline.stop import VoteRule
 from atts.pipeline.strategies import STRATEGIES, strategy_named
 from atts.pipeline.vote import VoteStop
 from atts.registry import guess, unknown
@@ -158,6 +159,10 @@ class RunConfig(BaseModel):
             target_sampling=Sampling(self.target_temperature, self.top_p, self.top_k),
             score=self.score,
         )
+
+    def vote_rule(self, key: Callable[[str], str] = str) -> VoteRule:
+        """When a problem needs no more samples; `key` maps answers that mean the same to the same text."""
+        return VoteRule(self.samples, self.vote_stop, self.vote_error, key)
 
     def slot_settings(self) -> SlotSettings:
         """How much may happen at once."""

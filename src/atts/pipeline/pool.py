@@ -1,18 +1,23 @@
-"""Many chains at once: opened in order, bounded in number, stopped or cancelled from outside. No barrier anywhere."""
+"""Many chains at once: taken at any time, opened in order, bounded in number, each cancelled by its handle."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from atts.engines.base import Engine
-from atts.errors import EngineError, InputError, NoRoomError
-from atts.events import ChainStarted, Sink, TurnEnded
-from atts.pipeline.chain import FULL, AnswerRules, ChainState
+from atts.errors import AttsError, InputError, NoRoomError, RunError, first_leaf
+from atts.events import ChainStarted, TurnEnded
+from atts.pipeline.chain import ChainState
 from atts.pipeline.context import Context, Prompt, render_prompt, share_vocabulary
-from atts.pipeline.group import Group
+from atts.pipeline.recipe import Recipe
+from atts.pipeline.siblings import Siblings
 from atts.pipeline.stages import Stages
 from atts.pipeline.strategies.base import Strategy
 from atts.types import Chain, Key, Message, Role, Status, Turn
@@ -20,202 +25,305 @@ from atts.types import Chain, Key, Message, Role, Status, Turn
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A chain that is wanted: a prompt, which sample of it, its place in the order, and the turns it has already."""
+    """A chain that is wanted: which sample of which problem, the chat that it answers, and how it is made.
+
+    `order` is its place in every queue: lower ones are served first, equal ones as they come. `turns` are those that it
+    has already, `siblings` what it shares with the other samples of its problem.
+    """
 
     problem: str
     sample: int
-    order: int
     messages: Sequence[Message]
-    turns: list[Turn] = field(default_factory=list)
+    strategy: Strategy
+    recipe: Recipe
+    order: float = 0
+    turns: Sequence[Turn] = ()
+    siblings: Siblings = field(default_factory=Siblings)
 
     @property
     def key(self) -> Key:
-        """What tells this chain from every other."""
+        """What tells this chain from every other that is open."""
         return self.problem, self.sample
 
 
-class Pool:
-    """Runs chains with one strategy on one set of stages.
+class Handle:
+    """A chain that was submitted. Awaited it gives the `Chain`, or None where `stop` or `aclose` left it unfinished.
 
-    `ended` is called once for every chain that ends, whatever way; a chain that `stop` leaves unfinished does not end.
+    It raises what is not the chain's to bear but its caller's: `RunError` where a server stays down or a disk is full,
+    `InputError` where the engines cannot do what was asked, whatever `ended` raises. The chain can be made later then.
     """
 
-    def __init__(
-        self,
-        engines: Mapping[Role, Engine],
-        strategy: Strategy,
-        stages: Stages,
-        width: int,
-        answer: AnswerRules,
-        clock: Callable[[], float],
-        emit: Sink,
-        ended: Callable[[Chain], None],
-    ) -> None:
-        self._engines = {role: engines[role] for role in strategy.roles}
-        self._strategy = strategy
-        self._stages = stages
+    def __init__(self, job: Job, revoke: Callable[[Handle], None]) -> None:
+        self.job = job
+        self._revoke = revoke
+        self._revoked = ""  # why it was cancelled
+        self._begun = False
+        self._result: asyncio.Future[Chain | None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen to the chain."""
+        return self._result.done()
+
+    def cancel(self, reason: str) -> None:
+        """End the chain now, or before it begins; it counts as cancelled. One that is done is left as it is."""
+        if not (self.done or self._revoked):
+            self._revoked = reason
+            self._revoke(self)
+
+    def __await__(self) -> Generator[Any, None, Chain | None]:
+        # Shielded: whoever waits may be cancelled, the chain is not.
+        return asyncio.shield(self._result).__await__()
+
+
+class Pool:
+    """Runs the chains of all who submit some, `width` at once, on the engines of its stages.
+
+    It knows no settings: what a chain needs is its job's. What goes wrong in a chain ends that chain only, with status
+    `error`. Memory is bounded by what is open and what waits. Left as a context, it is closed.
+    """
+
+    def __init__(self, stages: Stages, width: int) -> None:
+        self.stages = stages
+        self.stopping = False
         self._width = width
-        self._open = asyncio.Semaphore(width)
-        self._answer = answer
-        self._clock = clock
-        self._emit = emit
-        self._ended = ended
-        self._stopping = False
-        self._revoked: dict[Key, str] = {}
-        self._running: dict[Key, asyncio.Task[None]] = {}
-        self._groups: dict[Key, Group] = {}
-        self._prompts = _Prompts(self._engines)
-        self._shared = False
+        self._queue: list[tuple[float, int, Handle]] = []
+        self._arrivals = count()
+        self._open: dict[Handle, asyncio.Task[None]] = {}
+        self._rendering: set[asyncio.Task[Prompt]] = set()
+        self._room = asyncio.Event()
 
-    async def run(self, jobs: Iterable[Job]) -> None:
-        """Run the jobs until all have ended or `stop` was called; jobs are drawn as chains become free.
+    def submit(self, job: Job) -> Handle:
+        """Take a job: its chain is opened as soon as fewer than `width` are, jobs of lower order first.
 
-        Jobs of one problem must follow each other. Raises `InputError` if the strategy needs all of them open at once
-        and they are more than may be.
+        After `stop` nothing is opened any more. Raises `InputError` if the strategy needs all samples of a problem open
+        at once and they are more than may be. Such samples have to be submitted one after the other.
         """
-        self._shared = share_vocabulary([await engine.info() for engine in self._engines.values()])
-        try:
-            async with asyncio.TaskGroup() as group:
-                for job in self._gathered(jobs):
-                    await self._open.acquire()
-                    if self._stopping:
-                        break
-                    group.create_task(self._run(job))
-        except* InputError as errors:
-            raise errors.exceptions[0] from None
-        finally:
-            await self._prompts.close()
+        siblings = job.siblings
+        if job.strategy.together and siblings.wanted > self._width:
+            raise InputError(
+                f"chains = {self._width}: strategy {job.strategy.name} keeps all samples of a problem open, "
+                f"and {job.problem} has {siblings.wanted}"
+            )
+        handle = Handle(job, self._revoke)
+        if self.stopping:
+            handle._result.set_result(None)
+        elif siblings.over:
+            handle.cancel(siblings.over)
+        else:
+            heapq.heappush(self._queue, (job.order, next(self._arrivals), handle))
+            self._admit()
+        return handle
+
+    async def room(self) -> None:
+        """Return when a job would be opened at once, or the pool is stopped: who waits so never has a queue."""
+        while not self.stopping and len(self._open) >= self._width:
+            self._room.clear()
+            await self._room.wait()
 
     def stop(self) -> None:
         """Begin nothing new: no chain, and no further turn of an open one. Turns under way are completed."""
-        self._stopping = True
-        for group in set(self._groups.values()):
-            group.stop()
+        self.stopping = True
+        for _, _, handle in self._queue:
+            if not handle.done:
+                handle._result.set_result(None)
+        self._queue.clear()
+        for handle in self._open:
+            handle.job.siblings.barrier.stop()
+        self._room.set()
 
-    def cancel(self, problem: str, sample: int, reason: str) -> None:
-        """End one chain now, or before it begins; it counts as cancelled. One that has ended is left as it is."""
-        self._revoked[problem, sample] = reason
-        self._leave((problem, sample))
-        if (task := self._running.get((problem, sample))) is not None:
+    async def aclose(self) -> None:
+        """Stop now: chains that are open are left as they are after their last complete turn."""
+        self.stop()
+        tasks = [*self._open.values(), *self._rendering]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for handle in list(self._open):  # those whose task had no time to begin
+            self._close(handle)
+
+    async def __aenter__(self) -> Pool:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _admit(self) -> None:
+        """Open what waits, as far as there is room."""
+        while self._queue and len(self._open) < self._width:
+            _, _, handle = heapq.heappop(self._queue)
+            if not handle.done:
+                self._open[handle] = asyncio.create_task(self._run(handle))
+        if len(self._open) < self._width:
+            self._room.set()
+
+    def _revoke(self, handle: Handle) -> None:
+        task = self._open.get(handle)
+        if task is None:
+            self._end(handle, None, Status.CANCELLED, handle._revoked)
+            self._leave(handle)
+        elif handle._begun:  # one that has not looks before it begins; cancelled, it could not clean up
             task.cancel()
 
-    def _gathered(self, jobs: Iterable[Job]) -> Iterator[Job]:
-        """The jobs, those of one problem in a group."""
-        for problem, siblings in groupby(jobs, key=lambda job: job.problem):
-            drawn = list(siblings)
-            if self._strategy.together and len(drawn) > self._width:
-                raise InputError(
-                    f"chains = {self._width}: strategy {self._strategy.name} keeps all samples of a problem open, "
-                    f"and {problem} has {len(drawn)}"
-                )
-            group = Group({job.sample: len(job.turns) for job in drawn if job.key not in self._revoked})
-            self._groups.update({job.key: group for job in drawn})
-            yield from drawn
-
-    def _leave(self, key: Key) -> None:
-        if (group := self._groups.pop(key, None)) is not None:
-            group.leave(key[1])
-
-    async def _run(self, job: Job) -> None:
-        chain = None
-        # From here on `cancel` reaches the task itself; a task that never ran could not clean up behind itself.
-        if (task := asyncio.current_task()) is not None:
-            self._running[job.key] = task
+    async def _run(self, handle: Handle) -> None:
+        handle._begun = True
         try:
-            if job.key not in self._revoked:
-                chain = await self._open_chain(job)
-                await self._make(chain)
-            if job.key in self._revoked:
-                self._end(job, chain, Status.CANCELLED, self._revoked[job.key])
-            elif chain is not None and chain.finished:
-                self._end(job, chain, Status.DONE, chain.finished)
-        except asyncio.CancelledError:
-            if job.key not in self._revoked:
-                raise
-            self._end(job, chain, Status.CANCELLED, self._revoked[job.key])
-        except NoRoomError as error:
-            # As one that has used up its turns; but a prompt that does not fit says that the settings are wrong.
-            full = chain is not None and chain.turn > 0
-            self._end(job, chain, Status.DONE if full else Status.ERROR, FULL if full else str(error))
-        except EngineError as error:
-            self._end(job, chain, Status.ERROR, str(error))
+            chain, status, reason = await self._make(handle)
+            if status is not None:
+                self._end(handle, chain, status, reason)
+        except Exception as error:
+            _fail(handle, error)
         finally:
-            self._running.pop(job.key, None)
-            self._leave(job.key)
-            for engine in self._engines.values():
-                engine.release(job.key)
-            self._open.release()
+            self._close(handle)
+
+    async def _make(self, handle: Handle) -> tuple[ChainState | None, Status | None, str]:
+        """Make the chain. How it ended, and why; no status if it is left unfinished.
+
+        Raises what its caller has to hear.
+        """
+        chain = None
+        try:
+            if not handle._revoked:
+                chain = await self._open_chain(handle.job)
+                await self._make_turns(handle, chain)
+        except asyncio.CancelledError:
+            if not handle._revoked:
+                raise
+        except NoRoomError as error:  # a prompt that does not fit says that the settings are wrong
+            if chain is not None:
+                chain.fill()
+            if chain is None or not chain.finished:
+                return chain, Status.ERROR, str(error)
+        except Exception as error:
+            if isinstance(first_leaf(error), RunError | InputError):
+                raise
+            return chain, Status.ERROR, _reason(error)
+        if handle._revoked:
+            return chain, Status.CANCELLED, handle._revoked
+        finished = chain.finished if chain is not None else ""
+        return chain, Status.DONE if finished else None, finished
 
     async def _open_chain(self, job: Job) -> ChainState:
-        group = self._groups[job.key]
-        started = self._clock()
-        self._emit(ChainStarted(job.problem, job.sample, len(job.turns), started))
-        prompt = await self._prompts.of(job)
-        context = Context(self._engines, prompt.ids, self._shared)
-        answer = self._answer(prompt.thinking)
-        chain = ChainState(job.problem, job.sample, job.order, context, self._stages.settings, answer)
-        chain.group = group
+        started = self.stages.clock()
+        job.recipe.emit(ChainStarted(job.problem, job.sample, len(job.turns), started))
+        engines = {role: self.stages.engines[role] for role in job.strategy.roles}
+        shared = share_vocabulary([await engine.info() for engine in engines.values()])
+        prompt = await self._prompt(job, engines)
+        context = Context(engines, prompt.ids, shared)
+        chain = ChainState(job.problem, job.sample, job.order, context, job.recipe, job.recipe.answer(prompt.thinking))
+        chain.siblings, chain.barrier = job.siblings.chains, job.siblings.barrier
         chain.messages, chain.thinking = job.messages, prompt.thinking
         chain.started = _began(job.turns, started)
         await chain.restore(job.turns)
-        group.chains[job.sample] = chain
+        job.siblings.chains[job.sample] = chain
         return chain
 
-    async def _make(self, chain: ChainState) -> None:
-        while not (chain.finished or self._stopping or chain.key in self._revoked):
-            turn = await self._strategy.turn(chain, self._stages)
-            if turn is None:
-                break
-            chain.complete(turn)
-            self._emit(TurnEnded(turn, self._clock()))
-
-    def _end(self, job: Job, chain: ChainState | None, status: Status, reason: str) -> None:
-        now = self._clock()
-        self._ended(
-            Chain(
-                problem=job.problem,
-                sample=job.sample,
-                status=status,
-                reason=reason,
-                turns=chain.turn if chain else len(job.turns),
-                text=chain.standing if chain else "",
-                answer=chain.answer() if chain else None,
-                start=chain.started if chain else now,
-                end=now,
-            )
-        )
-
-
-class _Prompts:
-    """Rendered prompts; the samples of a problem share one rendering."""
-
-    _KEPT = 256
-
-    def __init__(self, engines: Mapping[Role, Engine]) -> None:
-        self._engines = engines
-        self._tasks: dict[str, asyncio.Task[Prompt]] = {}
-
-    async def of(self, job: Job) -> Prompt:
-        task = self._tasks.get(job.problem)
+    async def _prompt(self, job: Job, engines: Mapping[Role, Engine]) -> Prompt:
+        """The rendered prompt, once for all siblings."""
+        siblings = job.siblings
+        task = siblings.prompt
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = asyncio.create_task(render_prompt(self._engines, job.messages))
-            self._tasks[job.problem] = task
-            if len(self._tasks) > self._KEPT:
-                self._forget_oldest()
+            task = siblings.prompt = asyncio.create_task(render_prompt(engines, job.messages))
+            self._rendering.add(task)
+            task.add_done_callback(self._rendering.discard)
         # Shielded: one cancelled sample must not take the prompt from its siblings.
         return await asyncio.shield(task)
 
-    def _forget_oldest(self) -> None:
-        """Forget the oldest prompt that is rendered; one that is not has somebody waiting, and `close` ends it."""
-        rendered = next((problem for problem, task in self._tasks.items() if task.done()), None)
-        if rendered is not None:
-            del self._tasks[rendered]
+    async def _make_turns(self, handle: Handle, chain: ChainState) -> None:
+        job = handle.job
+        while not (chain.finished or self.stopping or handle._revoked):
+            turn = await job.strategy.turn(chain, self.stages)
+            if turn is None:
+                break
+            chain.complete(turn)
+            job.recipe.emit(TurnEnded(turn, self.stages.clock()))
 
-    async def close(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
+    def _end(self, handle: Handle, chain: ChainState | None, status: Status, reason: str) -> None:
+        """The chain has ended; tell its caller, and see what that means for its siblings."""
+        job, now = handle.job, self.stages.clock()
+        ended = Chain(
+            problem=job.problem,
+            sample=job.sample,
+            status=status,
+            reason=reason,
+            turns=chain.turn if chain else len(job.turns),
+            text=chain.standing if chain else "",
+            answer=chain.answer() if chain else None,
+            start=chain.started if chain else now,
+            end=now,
+        )
+        try:
+            job.recipe.ended(ended)
+        except Exception as error:
+            _fail(handle, error)
+            return
+        handle._result.set_result(ended)
+        before = job.siblings.over
+        job.siblings.ended(ended)
+        if job.siblings.over and not before:
+            waiting = [waiter for _, _, waiter in self._queue]
+            for other in [*self._open, *waiting]:
+                if other.job.siblings is job.siblings:
+                    other.cancel(job.siblings.over)
+        if not job.siblings.wanted:
+            job.recipe.calibrator.forget(job.problem)
+
+    def _close(self, handle: Handle) -> None:
+        """The chain is no longer open, whatever came of it."""
+        del self._open[handle]
+        if not handle.done:
+            handle._result.set_result(None)
+        self._leave(handle)
+        for role in handle.job.strategy.roles:
+            self.stages.engines[role].release(handle.job.key)
+        self._admit()
+
+    def _leave(self, handle: Handle) -> None:
+        handle.job.siblings.leave(handle.job.sample)
+
+
+async def run_batch(pool: Pool, jobs: Iterable[Job]) -> None:
+    """Submit jobs as chains become free, in their order, until all have ended or the pool is stopped.
+
+    The jobs are drawn one at a time, so a long batch is never there as a whole; those of one problem follow each other.
+    Raises the first error that a handle raises: it ends the batch. What is open then is for the pool to close.
+    """
+    try:
+        async with asyncio.TaskGroup() as waiting:
+            for job in jobs:
+                await pool.room()
+                if pool.stopping:
+                    break
+                waiting.create_task(_ended(pool.submit(job)))
+    except ExceptionGroup as errors:
+        raise first_leaf(errors) from None
+
+
+async def _ended(handle: Handle) -> None:
+    await handle
+
+
+def _fail(handle: Handle, error: Exception) -> None:
+    if not handle.done:
+        handle._result.set_exception(first_leaf(error))
+
+
+def _reason(error: Exception) -> str:
+    """Why a chain failed: in the error's words if they are this package's, else only what it is and where.
+
+    Foreign words may hold anything, a key for a server too.
+    """
+    leaf = first_leaf(error)
+    if isinstance(leaf, AttsError):
+        return str(leaf)
+    trace, where = leaf.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        where = f" at {Path(code.co_filename).name}:{trace.tb_lineno} ({code.co_name})"
+        trace = trace.tb_next
+    return f"{type(leaf).__name__}{where}"
 
 
 def _began(turns: Sequence[Turn], otherwise: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from atts.types import Sampling, Stage
+from atts.types import Role, Sampling, Stage
 
 OnReject = Literal["continue", "replace"]
 
@@ -30,6 +30,14 @@ class ChainSettings:
     target_sampling: Sampling = field(default_factory=Sampling)
     score: str = "log_perplexity"
     short_chunk: int = 100  # characters; a last chunk below this is compared with its like only
+
+    def tokens(self, role: Role) -> int:
+        """The most tokens that one of the two writes at once."""
+        return self.draft_tokens if role is Role.DRAFT else self.target_tokens
+
+    def sampling(self, role: Role) -> Sampling:
+        """How one of the two writes."""
+        return self.draft_sampling if role is Role.DRAFT else self.target_sampling
 
 
 @dataclass(frozen=True, slots=True)

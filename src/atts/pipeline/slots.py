@@ -7,7 +7,7 @@ import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-Priority = tuple[int, ...]
+Priority = tuple[float, ...]
 
 
 class Slots:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 
 from atts.engines.base import Engine
 from atts.errors import ScoreError
-from atts.events import Decided, Sink, StageEnded, StageQueued, StageStarted
+from atts.events import Decided, StageEnded, StageQueued, StageStarted
 from atts.pipeline.chain import ChainState
-from atts.pipeline.settings import ChainSettings, SlotSettings
+from atts.pipeline.settings import SlotSettings
 from atts.pipeline.slots import Slots
 from atts.seeds import derive, uniform
-from atts.stats.calibrator import Calibrator
 from atts.stats.scores import raw_scores
 from atts.types import Chunk, Decision, Message, Piece, Role, Span, Stage, Usage
+
+WRITES = {Role.DRAFT: Stage.DRAFT, Role.TARGET: Stage.TAKEOVER}
+"""The stage in which each of the two writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +52,15 @@ class _Timer:
 
 
 class Stages:
-    """Draft, score, decide, take over: for any chain, each within the slots of its stage."""
+    """Draft, score, decide, take over: for any chain, each within the slots of its stage.
 
-    def __init__(
-        self,
-        engines: Mapping[Role, Engine],
-        settings: ChainSettings,
-        slots: SlotSettings,
-        calibrator: Calibrator,
-        seed: int,
-        clock: Callable[[], float],
-        emit: Sink,
-    ) -> None:
-        self.settings = settings
+    What differs between chains is read from the chain's recipe: lengths, sampling, seed, calibrator, who hears of it.
+    """
+
+    def __init__(self, engines: Mapping[Role, Engine], slots: SlotSettings, clock: Callable[[], float]) -> None:
+        self.engines = engines
+        self.clock = clock
         self.slots = {stage: Slots(slots.limit(stage)) for stage in Stage}
-        self.calibrator = calibrator
-        self._engines = engines
-        self._writing = {
-            Role.DRAFT: (Stage.DRAFT, settings.draft_tokens, settings.draft_sampling),
-            Role.TARGET: (Stage.TAKEOVER, settings.target_tokens, settings.target_sampling),
-        }
-        self._seed = seed
-        self._clock = clock
-        self._emit = emit
 
     async def draft(self, chain: ChainState) -> Piece:
         """The draft writes the next chunk. Nothing is appended yet."""
@@ -97,19 +85,21 @@ class Stages:
 
         `lead` is put before it and is part of the piece. `purpose` tells apart what one model writes in one turn.
         """
-        stage, tokens, sampling = self._writing[role]
+        settings = chain.recipe.settings
+        stage = WRITES[role]
+        sampling = settings.sampling(role)
         sampling = sampling if temperature is None else replace(sampling, temperature=temperature)
         leading = await self.tokenize(role, lead) if lead else ()
         # The context itself, not a copy: a server's engine writes out only what is new of it.
         prefix = [*chain.context.ids(role), *leading] if leading else chain.context.ids(role)
         parts = (stage.value, purpose) if purpose else (stage.value,)
         async with self._stage(chain, stage) as timer:
-            written = await self._engines[role].generate(
+            written = await self.engines[role].generate(
                 prefix,
-                max_tokens=tokens if limit is None else limit,
+                max_tokens=settings.tokens(role) if limit is None else limit,
                 sampling=sampling,
-                stop=self.settings.stop if stop is None else stop,
-                seed=derive(self._seed, chain.problem, chain.sample, chain.turn, *parts),
+                stop=settings.stop if stop is None else stop,
+                seed=derive(chain.recipe.seed, chain.problem, chain.sample, chain.turn, *parts),
                 chain=chain.key,
             )
             timer.tokens = written.usage.completion
@@ -134,10 +124,12 @@ class Stages:
             try:
                 continuation = await chain.context.read_by(reader, piece)
                 ids = chain.context.ids(reader)
-                scoring = await self._engines[reader].score(ids, continuation, chain=chain.key)
+                scoring = await self.engines[reader].score(ids, continuation, chain=chain.key)
                 # The draft's log-probabilities belong to the draft's tokens: no use where the target reads others.
                 drafted = piece.log_probabilities if continuation == piece.ids else None
-                scores = raw_scores(scoring.log_probabilities, drafted, len(piece.text), wanted=self.settings.score)
+                scores = raw_scores(
+                    scoring.log_probabilities, drafted, len(piece.text), wanted=chain.recipe.settings.score
+                )
                 usage = scoring.usage
                 timer.tokens = len(continuation)
             except ScoreError:
@@ -146,7 +138,7 @@ class Stages:
 
     async def ask(self, chain: ChainState, messages: Sequence[Message], top: int) -> Asked:
         """The target's `top` likeliest next tokens behind a chat of its own, as text, likeliest first."""
-        target = self._engines[Role.TARGET]
+        target = self.engines[Role.TARGET]
         prefix = await target.render(messages)
         async with self._stage(chain, Stage.SCORE) as timer:
             tokens = await target.next_token(prefix, top=top, chain=chain.key)
@@ -156,44 +148,50 @@ class Stages:
 
     async def tokenize(self, role: Role, text: str) -> tuple[int, ...]:
         """The text on its own as the token ids of that role's engine."""
-        return tuple(await self._engines[role].tokenize(text))
+        return tuple(await self.engines[role].tokenize(text))
 
     def announce(self, chain: ChainState, piece: Piece, scores: Mapping[str, float]) -> None:
         """Tell the calibrator of a chunk that is decided on later, once others are known too."""
-        self.calibrator.announce(self._chunk(chain, piece), scores.get(self.settings.score))
+        recipe = chain.recipe
+        recipe.calibrator.announce(_chunk(chain, piece), scores.get(recipe.settings.score))
 
     def decide(self, chain: ChainState, piece: Piece, scores: Mapping[str, float]) -> Decision:
         """Whether the target takes over; synchronous, so that no other decision comes in between."""
-        u = uniform(self._seed, chain.problem, chain.sample, chain.turn, "smoothing")
-        decision = self.calibrator.decide(self._chunk(chain, piece), scores.get(self.settings.score), u)
-        self._emit(Decided(decision, self._clock()))
+        recipe = chain.recipe
+        u = uniform(recipe.seed, chain.problem, chain.sample, chain.turn, "smoothing")
+        decision = recipe.calibrator.decide(_chunk(chain, piece), scores.get(recipe.settings.score), u)
+        recipe.emit(Decided(decision, self.clock()))
         return decision
 
     def accepts(self, chain: ChainState, piece: Piece, scores: Mapping[str, float], purpose: str) -> bool:
         """Whether another chunk in the place of one that was decided on would stand; decides and learns nothing."""
-        u = uniform(self._seed, chain.problem, chain.sample, chain.turn, "smoothing", purpose)
-        return self.calibrator.accepts(self._chunk(chain, piece), scores.get(self.settings.score), u)
-
-    def _chunk(self, chain: ChainState, piece: Piece) -> Chunk:
-        short = not self.settings.stop and len(piece.text) < self.settings.short_chunk and chain.finishes(piece)
-        return Chunk(chain.problem, chain.sample, chain.turn, short)
+        recipe = chain.recipe
+        u = uniform(recipe.seed, chain.problem, chain.sample, chain.turn, "smoothing", purpose)
+        return recipe.calibrator.accepts(_chunk(chain, piece), scores.get(recipe.settings.score), u)
 
     @asynccontextmanager
     async def _stage(self, chain: ChainState, stage: Stage) -> AsyncIterator[_Timer]:
         """A slot of the stage for the block, and its events; a stage that fails or is cancelled ends too."""
         problem, sample = chain.key
-        timer = _Timer(ready=self._clock())
+        emit = chain.recipe.emit
+        timer = _Timer(ready=self.clock())
         held = False
-        self._emit(StageQueued(stage, problem, sample, timer.ready))
+        emit(StageQueued(stage, problem, sample, timer.ready))
         try:
             async with self.slots[stage].hold((chain.order, chain.turn)):
                 held = True
-                timer.start = self._clock()
-                self._emit(StageStarted(stage, problem, sample, timer.start))
+                timer.start = self.clock()
+                emit(StageStarted(stage, problem, sample, timer.start))
                 yield timer
         finally:
-            timer.ends.append(self._clock())
-            self._emit(StageEnded(stage, problem, sample, held, timer.tokens, timer.ends[-1]))
+            timer.ends.append(self.clock())
+            emit(StageEnded(stage, problem, sample, held, timer.tokens, timer.ends[-1]))
 
     def _span(self, timer: _Timer) -> Span:
         return Span(timer.ready, timer.start, timer.ends[-1])
+
+
+def _chunk(chain: ChainState, piece: Piece) -> Chunk:
+    settings = chain.recipe.settings
+    short = not settings.stop and len(piece.text) < settings.short_chunk and chain.finishes(piece)
+    return Chunk(chain.problem, chain.sample, chain.turn, short)

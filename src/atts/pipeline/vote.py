@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
 from math import ceil, exp, lgamma
 from typing import Literal
 
@@ -11,7 +10,7 @@ VoteStop = Literal["off", "exact", "statistical"]
 
 
 class Vote:
-    """Counts the answers of every problem as its samples end, and says when the outcome is decided.
+    """Counts the answers to one problem as its samples end, and says when the outcome is decided.
 
     `exact`: the leading answer is ahead by more than the samples that are still to come, so that it wins, alone,
     whatever they say; the majority is provably the one of all samples, under any rule for ties. `statistical`: given
@@ -24,37 +23,28 @@ class Vote:
         self._samples = samples
         self._stop = stop
         self._error = error
-        self._votes: dict[str, Counter[str]] = defaultdict(Counter)
-        self._ended: Counter[str] = Counter()
+        self._votes: Counter[str] = Counter()
+        self._ended = 0
 
-    def add(self, problem: str, answer: str | None) -> bool:
-        """A sample has ended with this answer, or with none and so without a vote. Is the problem decided now?
-
-        Samples that failed are not added: they are tried again when the run is resumed, and may vote then.
-        """
-        self._ended[problem] += 1
+    def add(self, answer: str | None) -> bool:
+        """A sample has ended with this answer, or with none and so without a vote. Is the problem decided now?"""
+        self._ended += 1
         if answer is not None:
-            self._votes[problem][answer] += 1
-        return self.decided(problem)
+            self._votes[answer] += 1
+        return self.decided()
 
-    def decided(self, problem: str) -> bool:
+    def decided(self) -> bool:
         """Whether what is still to come need not be waited for."""
-        rest = self._samples - self._ended[problem]
+        rest = self._samples - self._ended
         if rest <= 0:
             return True
         if self._stop == "off":
             return False
-        (_, most), *others = self._votes[problem].most_common() or [("", 0)]
+        (_, most), *others = self._votes.most_common() or [("", 0)]
         rivals = [votes for _, votes in others] + [0]  # the last one is an answer not seen so far
         if most > rivals[0] + rest:
             return True
         return self._stop == "statistical" and sum(overtaking(most, votes, rest) for votes in rivals) <= self._error
-
-
-def decided_after(answers: Iterable[str | None], samples: int, stop: VoteStop, error: float = 0.05) -> int | None:
-    """How many of the answers, in the order in which they came, decide a vote of so many samples; None: not yet."""
-    vote = Vote(samples, stop, error)
-    return next((count for count, answer in enumerate(answers, start=1) if vote.add("", answer)), None)
 
 
 def overtaking(leader: int, rival: int, rest: int) -> float:

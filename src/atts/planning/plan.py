@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,21 @@ from atts.engines.simulated.server import Load, Server
 from atts.engines.simulated.work import Steps, Work
 from atts.errors import InputError
 from atts.events import Event, TurnEnded
-from atts.pipeline.pool import Job, Pool
+from atts.pipeline.pool import Job, Pool, run_batch
+from atts.pipeline.recipe import Recipe
 from atts.pipeline.settings import ChainSettings, SlotSettings
+from atts.pipeline.siblings import Siblings
 from atts.pipeline.stages import Stages
-from atts.pipeline.strategies import STRATEGIES, strategy_named
-from atts.pipeline.strategies.atts import Atts
+from atts.pipeline.stop import VoteRule
+from atts.pipeline.strategies import strategy_named
 from atts.pipeline.strategies.base import Strategy
-from atts.pipeline.vote import Vote, VoteStop
+from atts.pipeline.vote import VoteStop
 from atts.runs.summary import Tally
 from atts.stats.calibrator import Calibrator
 from atts.stats.calibrators import RateCalibrator, make_calibrator
 from atts.stats.settings import DEFAULT_RATE, CalibratorSettings
 from atts.store.journal import JournalWriter
-from atts.types import Chain, Chunk, EngineInfo, Message, Role, Stage, Status
-
-ENDLESS: dict[str, dict[str, Any]] = {
-    "specreason": {"token_budget": 1_000_000},
-    "speculative-thinking": {"max_tokens": 1_000_000},
-}
-"""Options of methods whose chains have a budget of tokens: here the work says when a chain is over."""
+from atts.types import Chain, Chunk, EngineInfo, Message, Role, Stage
 
 _OPENING = r"\boxed{"
 
@@ -65,37 +62,34 @@ class Plan:
     def machines(self) -> dict[Role, Machine]:
         """Those that the method needs."""
         both = {Role.DRAFT: self.draft, Role.TARGET: self.target}
-        return {role: both[role] for role in self.method().roles}
+        return {role: both[role] for role in self.method.roles}
 
+    @cached_property
     def method(self) -> Strategy:
-        """The strategy; raises `InputError` if it cannot be simulated."""
-        if self.strategy not in STRATEGIES:
-            raise InputError(f"strategy {self.strategy!r} cannot be simulated (these can: {', '.join(STRATEGIES)})")
-        return strategy_named(self.strategy, ENDLESS.get(self.strategy))
+        """The strategy, without limits of its own; raises `InputError` if there is none of that name."""
+        return strategy_named(self.strategy).endless()
 
     @property
     def rated(self) -> bool:
         """Whether the rate makes a difference to what the method decides."""
-        method = self.method()
+        method = self.method
         return method.controlled or len(method.roles) > 1
 
+    @property
+    def continues(self) -> bool:
+        """Whether a takeover is written after the chunk, rather than in its place."""
+        return self.settings.on_reject == "continue"
+
     def own_work(self) -> Work:
-        """The work as the method does it: in steps, where no takeover is written behind a chunk."""
-        method, settings = self.method(), self.settings
-        if isinstance(method, Atts):
+        """The work as the method does it: as it is, or in steps."""
+        method = self.method
+        if method.planned_in == "turns":
             return self.work
-        limits = {Role.DRAFT: settings.draft_tokens, Role.TARGET: settings.target_tokens}
-        return Steps(
-            self.work,
-            min(limits[role] for role in method.roles),
-            self.rate,
-            behind=settings.on_reject == "continue",
-            redraws=getattr(method, "redraws", 0),
-        )
+        return Steps(self.work, min(map(self.settings.tokens, method.roles)), self.rate, continues=self.continues)
 
     def refuse_if_impossible(self) -> None:
         """Raise `InputError` if the plan cannot be simulated, or not as it is meant."""
-        if self.method().together and self.slots.chains < self.work.samples:
+        if self.method.together and self.slots.chains < self.work.samples:
             raise InputError(
                 f"chains = {self.slots.chains}: strategy {self.strategy} keeps all samples of a problem open, "
                 f"here {self.work.samples}"
@@ -161,6 +155,7 @@ def simulate(plan: Plan, journal: Path | None = None) -> Outcome:
 
     Raises `InputError` if the plan cannot be.
     """
+    plan.refuse_if_impossible()
     if journal is None:
         return run_virtually(execute(plan))
     with closing(JournalWriter(journal)) as writer:
@@ -168,7 +163,7 @@ def simulate(plan: Plan, journal: Path | None = None) -> Outcome:
 
 
 async def execute(plan: Plan, writer: JournalWriter | None = None) -> Outcome:
-    """Run the plan on the clock of the running event loop."""
+    """Run a plan that is possible on the clock of the running event loop."""
     simulation = _Simulation(plan, writer)
     await simulation.run()
     return simulation.outcome()
@@ -180,16 +175,16 @@ class _Simulation:
     def __init__(self, plan: Plan, writer: JournalWriter | None) -> None:
         self.plan = plan
         self.writer = writer
-        plan.refuse_if_impossible()
-        self._strategy = plan.method()
+        self._strategy = plan.method
         self._work = plan.own_work()
         self._servers = {role: Server(machine) for role, machine in plan.machines().items()}
-        self._engines = {role: SimulatedEngine(role, server, self._work) for role, server in self._servers.items()}
+        self._engines = {
+            role: SimulatedEngine(role, server, self._work, continues=plan.continues)
+            for role, server in self._servers.items()
+        }
         self._calibrator = _calibrator(plan, self._strategy, self._work)
-        numbers = [str(number) for number in range(self._work.problems)]
-        self._tally = Tally(numbers, self._work.samples, stop=plan.vote_stop)
-        self._vote = Vote(self._work.samples, plan.vote_stop)
-        self._pool: Pool | None = None
+        self._vote = VoteRule(self._work.samples, plan.vote_stop)
+        self._tally = Tally([str(number) for number in range(self._work.problems)], self._vote)
         self._start = asyncio.get_running_loop().time()
         self._infos: dict[Role, EngineInfo] = {}
         self._longest = 0.0
@@ -199,25 +194,25 @@ class _Simulation:
         plan = self.plan
         # The work says when a chain is over, not a number of turns.
         settings = replace(plan.settings, turns=self._work.most_turns)
-        stages = Stages(self._engines, settings, plan.slots, self._calibrator, self._work.seed, self._clock, self._emit)
+        recipe = Recipe(
+            self._calibrator,
+            lambda thinking: _boxed,
+            settings,
+            seed=self._work.seed,
+            emit=self._emit,
+            ended=self._ended,
+        )
+        stages = Stages(self._engines, plan.slots, self._clock)
         if plan.one_queue:
             stages.slots[Stage.SCORE] = stages.slots[Stage.TAKEOVER]
-        self._pool = pool = Pool(
-            self._engines,
-            self._strategy,
-            stages,
-            plan.slots.chains,
-            lambda thinking: _boxed,
-            self._clock,
-            self._emit,
-            self._ended,
-        )
         self._infos = {role: await engine.info() for role, engine in self._engines.items()}
-        if plan.one_by_one:
-            for number in range(self._work.problems):
-                await pool.run(self._jobs(number))
-        else:
-            await pool.run(job for number in range(self._work.problems) for job in self._jobs(number))
+        numbers = range(self._work.problems)
+        async with Pool(stages, plan.slots.chains) as pool:
+            if plan.one_by_one:
+                for number in numbers:
+                    await run_batch(pool, self._jobs(number, recipe))
+            else:
+                await run_batch(pool, (job for number in numbers for job in self._jobs(number, recipe)))
 
     def outcome(self) -> Outcome:
         """The figures; call it when the run is over."""
@@ -234,10 +229,11 @@ class _Simulation:
         loads = {role: server.load for role, server in self._servers.items()}
         return Outcome(self.plan, summary, loads, self._longest)
 
-    def _jobs(self, number: int) -> Iterator[Job]:
+    def _jobs(self, number: int, recipe: Recipe) -> Iterator[Job]:
         messages = [Message("user", str(number))]
+        siblings = Siblings(dict.fromkeys(range(self._work.samples), 0), self._vote.count())
         for sample in range(self._work.samples):
-            yield Job(str(number), sample, number, messages)
+            yield Job(str(number), sample, messages, self._strategy, recipe, number, siblings=siblings)
 
     def _clock(self) -> float:
         return asyncio.get_running_loop().time() - self._start
@@ -253,9 +249,6 @@ class _Simulation:
             self.writer.chain(chain)
         self._longest = max(self._longest, chain.end - chain.start)
         self._tally.chain(chain, None)
-        if chain.status is Status.DONE and self._vote.add(chain.problem, chain.answer) and self._pool is not None:
-            for sample in range(self._work.samples):
-                self._pool.cancel(chain.problem, sample, "the vote is decided")
 
 
 class Recall(RateCalibrator):

@@ -99,7 +99,7 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
 
 def _accuracy(run: LoadedRun) -> dict[str, Estimate]:
     found = accuracy(run.outcomes)
-    if run.config.vote_stop != "off":
+    if run.config.vote_rule().early:
         found["maj@k"] = Bootstrap(len(run.problems)).estimate(run.majority)
     return {name: found[name] for name in METRICS}
 

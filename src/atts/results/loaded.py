@@ -93,7 +93,7 @@ class LoadedRun:
     def majority(self) -> Floats:
         """maj@k of each problem; where a decided vote has ended it early, that vote. NaN where samples are missing."""
         column = majority(self.outcomes)[:, -1]
-        if self.config.vote_stop == "off":
+        if not self.config.vote_rule().early:
             return column
         samples = range(self.config.samples)
         whole = [all((problem.id, sample) in self.chains for sample in samples) for problem in self.problems]

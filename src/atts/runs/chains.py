@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from atts.errors import RunError
+from atts.errors import first_leaf
 from atts.events import ChainEnded, Sink, Warned
-from atts.pipeline.pool import Job, Pool
+from atts.pipeline.pool import Job, Pool, run_batch
+from atts.pipeline.recipe import Recipe
+from atts.pipeline.siblings import Siblings
 from atts.pipeline.stages import Stages
-from atts.pipeline.vote import Vote
 from atts.runs.setup import Setup
 from atts.store.journal import Journal
-from atts.types import Chain, Key, Status
-
-VOTE_DECIDED = "the vote is decided"
-"""Why chains are cancelled whose votes no longer count."""
+from atts.types import Chain, Problem
 
 
 class Chains:
@@ -27,28 +25,22 @@ class Chains:
         self._clock = clock
         self._emit = emit
         self._write = write
-        self._vote = Vote(config.samples, config.vote_stop, config.vote_error)
+        self._vote = config.vote_rule(setup.grader.key)
         self._grading = asyncio.TaskGroup()
-        stages = Stages(
-            setup.engines,
-            config.chain_settings(),
-            config.slot_settings(),
-            setup.calibrator,
-            config.seed,
-            clock,
-            emit,
+        self._recipe = Recipe(
+            setup.calibrator, setup.answer, config.chain_settings(), seed=config.seed, emit=emit, ended=self._ended
         )
-        self._pool = Pool(setup.engines, setup.strategy, stages, config.chains, setup.answer, clock, emit, self._ended)
+        self._pool = Pool(Stages(setup.engines, config.slot_settings(), clock), config.chains)
 
     async def run(self, journal: Journal) -> None:
-        """Run until all have ended, or `stop` was called. Raises `RunError` where the disk or both servers fail."""
-        for earlier in journal.chains.values():
-            self._count_vote(earlier)
+        """Run until all have ended, or `stop` was called. Raises `RunError` where the disk or a server fails for good:
+        no chain of a run can do without.
+        """
         try:
-            async with self._grading:
-                await self._pool.run(self._jobs(journal))
-        except* RunError as group:
-            raise _first_leaf(group) from None
+            async with self._grading, self._pool as pool:
+                await run_batch(pool, self._jobs(journal))
+        except ExceptionGroup as errors:
+            raise first_leaf(errors) from None
 
     def stop(self) -> None:
         """Begin nothing new; turns under way are completed."""
@@ -56,34 +48,24 @@ class Chains:
 
     def _jobs(self, journal: Journal) -> Iterator[Job]:
         for order, problem in enumerate(self._setup.problems):
-            messages = self._setup.prompt.messages(problem)
-            for sample in range(self._setup.config.samples):
-                key: Key = (problem.id, sample)
-                if key not in journal.chains:
-                    yield Job(problem.id, sample, order, messages, journal.turns.get(key, []))
+            yield from self._samples(order, problem, journal)
+
+    def _samples(self, order: int, problem: Problem, journal: Journal) -> Iterator[Job]:
+        """The samples of a problem that have not ended, with what they share."""
+        keys = {sample: (problem.id, sample) for sample in range(self._setup.config.samples)}
+        turns = {sample: journal.turns.get(key, []) for sample, key in keys.items() if key not in journal.chains}
+        vote = self._vote.count(journal.chains[key] for key in keys.values() if key in journal.chains)
+        siblings = Siblings({sample: len(made) for sample, made in turns.items()}, vote, vote.over)
+        messages = self._setup.prompt.messages(problem)
+        for sample, made in turns.items():
+            yield Job(problem.id, sample, messages, self._setup.strategy, self._recipe, order, made, siblings)
 
     def _ended(self, chain: Chain) -> None:
         self._write(chain)  # at once; grading may take its time, and can be done again
         self._grading.create_task(self._grade(chain))
-        self._count_vote(chain)
 
     async def _grade(self, chain: Chain) -> None:
         correct = await asyncio.to_thread(self._setup.grade, chain)
         if complaint := self._setup.grader.complaint():
             self._emit(Warned(complaint, self._clock()))
         self._emit(ChainEnded(chain, correct, self._clock()))
-
-    def _count_vote(self, chain: Chain) -> None:
-        """Count the vote of a chain that has ended; once its problem is decided, the other samples are cancelled."""
-        if chain.status is not Status.DONE:
-            return
-        answer = None if chain.answer is None else self._setup.grader.key(chain.answer)
-        if self._vote.add(chain.problem, answer):
-            for sample in range(self._setup.config.samples):
-                if sample != chain.sample:
-                    self._pool.cancel(chain.problem, sample, VOTE_DECIDED)
-
-
-def _first_leaf(group: BaseExceptionGroup[RunError]) -> RunError:
-    first = group.exceptions[0]
-    return _first_leaf(first) if isinstance(first, BaseExceptionGroup) else first

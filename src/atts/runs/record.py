@@ -7,6 +7,7 @@ from its journal.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ class Record:
         self._alarm = DriftAlarm(config.seed, config.samples)
         self.warnings: list[str] = []
         names = [problem.id for problem in problems]
-        self._tally = Tally(names, config.samples, vote, stop=config.vote_stop, error=config.vote_error)
+        self._tally = Tally(names, config.vote_rule(vote))
 
     def take_up(
         self,
@@ -53,6 +54,10 @@ class Record:
             self._alarm.observe(decision.chunk, decision.score)
         for chain in journal.chains.values():
             self._tally.chain(chain, verdict(chain))
+        ended = Counter(problem for problem, _ in journal.chains)
+        for problem, chains in ended.items():
+            if chains == self._config.samples:
+                self._calibrator.forget(problem)
 
     def turn(self, turn: Turn) -> None:
         """A turn has ended."""

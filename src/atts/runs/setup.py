@@ -19,7 +19,7 @@ from atts.engines.base import Engine
 from atts.grading import extract as answers
 from atts.grading import graders
 from atts.grading.rules import Grader
-from atts.pipeline.chain import AnswerRules
+from atts.pipeline.recipe import AnswerRules
 from atts.pipeline.strategies import STRATEGIES, strategy_named
 from atts.pipeline.strategies.base import Strategy
 from atts.problems import prompts

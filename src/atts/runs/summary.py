@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from atts.pipeline.vote import VoteStop, decided_after
+from atts.pipeline.stop import VoteRule
 from atts.runs.intensity import Intensity
 from atts.stats.arrays import Floats
 from atts.stats.control import max_turn_deviation
@@ -21,20 +21,10 @@ from atts.types import Chain, EngineInfo, Role, Status, Turn
 class Tally:
     """Counts turns and chains as they end, in any order; memory grows with chains, not with tokens."""
 
-    def __init__(
-        self,
-        problems: Sequence[str],
-        samples: int,
-        vote: Callable[[str], str] = str,
-        *,
-        stop: VoteStop = "off",
-        error: float = 0.05,
-    ) -> None:
-        """`vote` maps answers that mean the same to the same text; `stop` and `error` say when a vote is decided."""
-        self.samples = samples
-        self._vote = vote
-        self._stop: VoteStop = stop
-        self._error = error
+    def __init__(self, problems: Sequence[str], rule: VoteRule) -> None:
+        """`rule` says how many samples a problem has, which answers vote alike, and when a problem is over."""
+        self.samples = samples = rule.samples
+        self._rule = rule
         self._order = {problem: index for index, problem in enumerate(problems)}
         shape = (len(problems), samples)
         self._correct: Floats = np.full(shape, np.nan)
@@ -86,7 +76,7 @@ class Tally:
         self._statuses[chain.status] += 1
         self._turns[place] = chain.turns
         if chain.status is Status.DONE:
-            self._answers[place[0]][place[1]] = None if chain.answer is None else self._vote(chain.answer)
+            self._answers[place[0]][place[1]] = self._rule.voted(chain.answer)
             # A chain that ended without an answer is wrong; an answer that could not be graded is neither.
             self._correct[place] = 0.0 if chain.answer is None else np.nan if correct is None else float(correct)
 
@@ -119,7 +109,7 @@ class Tally:
             "chains": self._chain_counts(),
             "accuracy": self._accuracy(),
             "takeover": self._takeover(rate, certificate or {}) if self._by_turn or certificate is not None else None,
-            "vote": {"stop": self._stop, "error": self._error if self._stop == "statistical" else None},
+            "vote": {"stop": self._rule.stop, "error": self._rule.error if self._rule.stop == "statistical" else None},
             "tokens": self._token_counts(),
             "time": self._times(wall),
             "engines": {
@@ -147,7 +137,7 @@ class Tally:
     def _accuracy(self) -> dict[str, Any]:
         table = Outcomes.of(self._correct, classes(self._answers), self._turns)
         found = accuracy(table)
-        if self._stop != "off":
+        if self._rule.early:
             # The rest of a decided problem was not made: its majority is that among the samples that were.
             ended = Counter(row for row, _ in self._ended)
             whole = [[ended[row] == self.samples] for row in range(len(self._order))]
@@ -199,8 +189,7 @@ class Tally:
         """Until the vote was decided; without vote stop, until the last chain had ended."""
         chains = [self._ended[row, sample] for sample in range(self.samples)]
         done = sorted((chain for chain in chains if chain.status is Status.DONE), key=lambda chain: chain.end)
-        votes = [None if chain.answer is None else self._vote(chain.answer) for chain in done]
-        count = decided_after(votes, self.samples, self._stop, self._error)
+        count = self._rule.decided_after(chain.answer for chain in done)
         end = done[count - 1].end if count else max(chain.end for chain in chains)
         return end - min(chain.start for chain in chains)
 

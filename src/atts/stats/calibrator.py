@@ -38,6 +38,10 @@ class Calibrator(Protocol):
         """Learn from a decision taken earlier, so that the state is as if `decide` had just returned it."""
         ...
 
+    def forget(self, problem: str) -> None:
+        """No chunk of the problem is to come: let go of what only its own decisions lean on."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Everything that later decisions depend on, as plain data (JSON)."""
         ...

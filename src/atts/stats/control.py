@@ -17,8 +17,12 @@ _UNIT = 1 << 40  # a takeover, in the integer units of the bucket: integers make
 class Tally:
     """Decisions and takeovers by group. A group is "all", a turn ("turn:3"), a question ("question:id"), …."""
 
+    KEPT = 100_000
+    """Closed groups that are told apart: the latest ones. Earlier ones are counted together, as "closed"."""
+
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}
+        self._closed: dict[str, None] = {}  # in the order in which they were closed
 
     def add(self, groups: Iterable[str], rejected: bool) -> None:
         """Count one decision in each of its groups."""
@@ -28,6 +32,17 @@ class Tally:
                 count = self._counts[group] = [0, 0]
             count[0] += 1
             count[1] += rejected
+
+    def close(self, group: str) -> None:
+        """No decision of this group is to come."""
+        if group in self._counts:
+            self._closed[group] = None
+        if len(self._closed) > self.KEPT:
+            oldest = next(iter(self._closed))
+            del self._closed[oldest]
+            count = self._counts.setdefault("closed", [0, 0])
+            for place, number in enumerate(self._counts.pop(oldest)):
+                count[place] += number
 
     def excess(self, group: str, rate: float) -> float:
         """The sum of `rejected - rate` over the group's decisions; 0 for a group that has none."""
@@ -96,6 +111,10 @@ class QuestionEffects:
         n, deviation = self._questions.get(chunk.problem, (0, 0.0))
         return self.strength * deviation / (n + self.KAPPA)
 
+    def forget(self, problem: str) -> None:
+        """No score of this question is to come."""
+        self._questions.pop(problem, None)
+
     def add(self, chunk: Chunk, score: float) -> None:
         """Learn from a finite score."""
         kind = "short" if chunk.short else str(chunk.turn)
@@ -139,26 +158,35 @@ class HardBudget:
         self._gain = floor(min(1.0, rate * headroom) * _UNIT)
         self._burst = burst * _UNIT
         self._level = self._burst
-        self._rounds: dict[str, int] = {}
+        self._rounds: dict[str, dict[int, int]] = {}  # problem -> turn -> takeovers
 
     def allows(self, chunk: Chunk) -> bool:
         """Whether a takeover of this chunk keeps both caps."""
-        return self._filled() >= _UNIT and self._rounds.get(_round(chunk), 0) < self.round_limit
+        return self._filled() >= _UNIT and self._taken(chunk) < self.round_limit
 
     def count(self, chunk: Chunk, rejected: bool) -> None:
         """Count a decision."""
         self._level = self._filled() - _UNIT * rejected
         if rejected:
-            key = _round(chunk)
-            self._rounds[key] = self._rounds.get(key, 0) + 1
+            self._rounds.setdefault(chunk.problem, {})[chunk.turn] = self._taken(chunk) + 1
+
+    def forget(self, problem: str) -> None:
+        """No chunk of this problem is to come."""
+        self._rounds.pop(problem, None)
 
     def state(self) -> dict[str, Any]:
         """The bucket's level and the takeovers of each round, as plain data."""
-        return {"level": self._level, "rounds": dict(self._rounds)}
+        rounds = [[problem, [list(pair) for pair in turns.items()]] for problem, turns in self._rounds.items()]
+        return {"level": self._level, "rounds": rounds}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self._level, self._rounds = state["level"], dict(state["rounds"])
+        self._level = state["level"]
+        self._rounds = {problem: dict(turns) for problem, turns in state["rounds"]}
+
+    def _taken(self, chunk: Chunk) -> int:
+        """Takeovers so far among the samples of the question at this turn."""
+        return self._rounds.get(chunk.problem, {}).get(chunk.turn, 0)
 
     def _filled(self) -> int:
         return min(self._burst, self._level + self._gain)
@@ -170,10 +198,6 @@ def round_limit(rate: float, samples: int, slack: int = 1) -> int:
     """
     budget = ceil(rate * samples - 1e-9)  # 0.1 * 30 is 3, not 4
     return min(samples, budget + slack) if rate > 0 else 0
-
-
-def _round(chunk: Chunk) -> str:
-    return f"{chunk.turn}:{chunk.problem}"
 
 
 class ExpertMixture:

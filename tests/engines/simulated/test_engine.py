@@ -14,7 +14,6 @@ from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.server import Server
 from atts.engines.simulated.work import ChainShape, Recorded, Steps, TurnShape, Typical, Work
 from atts.errors import EngineError, InputError, ScoreError
-from atts.seeds import derive
 from atts.types import Finish, Generation, Message, Role, Sampling
 
 SHAPES = [
@@ -26,21 +25,18 @@ SHAPES = [
 WORK = Recorded(SHAPES, samples=2, prompt=10, fixed=True)
 
 
-def engine(role: Role, work: Work = WORK) -> SimulatedEngine:
-    return SimulatedEngine(role, Server(Machine.named("8b@h100")), work)
+def engine(role: Role, work: Work = WORK, *, continues: bool = True) -> SimulatedEngine:
+    return SimulatedEngine(role, Server(Machine.named("8b@h100")), work, continues=continues)
 
 
 async def write(
     asked: SimulatedEngine,
     prefix: list[int],
     sample: int,
-    turn: int,
-    *purpose: str,
     most: int = 500,
     stop: tuple[str, ...] = (),
 ) -> Generation:
-    seed = derive(0, "0", sample, turn, *purpose)
-    return await asked.generate(prefix, max_tokens=most, sampling=Sampling(), stop=stop, seed=seed)
+    return await asked.generate(prefix, max_tokens=most, sampling=Sampling(), stop=stop, chain=("0", sample))
 
 
 def test_it_is_an_engine() -> None:
@@ -52,44 +48,45 @@ def test_a_chain_is_told_through_by_its_token_ids() -> None:
         draft, target = engine(Role.DRAFT), engine(Role.TARGET)
         context = await draft.render([Message("user", "0")])
         assert len(context) == 10
-        first = await write(draft, context, 0, 0, "draft")
+        first = await write(draft, context, 0)
         assert (len(first.ids), first.finish, first.usage.completion) == (20, Finish.LENGTH, 20)
         scoring = await target.score(context, first.ids)
         assert len(scoring.log_probabilities) == 20
         assert math.exp(-scoring.log_probabilities[0]) == pytest.approx(1.5)
         context += first.ids
-        takeover = await write(target, context, 0, 0, "takeover")
+        takeover = await write(target, context, 0)
         assert (len(takeover.ids), takeover.finish) == (9, Finish.LENGTH)
         assert takeover.usage.cached == 29  # one token is always read
         context += takeover.ids
-        last = await write(draft, context, 0, 1, "draft")
+        last = await write(draft, context, 0)
         assert (len(last.ids), last.finish, last.text) == (12, Finish.LENGTH, "")  # the record goes on with a takeover
         context += last.ids
-        end = await write(target, context, 0, 1, "takeover")
+        end = await write(target, context, 0)
         assert (end.ids, end.finish, end.text) == ((), Finish.END, r"\boxed{7}")
 
     run_virtually(main())
 
 
-def test_the_seed_tells_which_sample_a_first_request_is() -> None:
+def test_the_key_tells_which_sample_a_first_request_is() -> None:
     async def main() -> None:
         draft = engine(Role.DRAFT)
         prompt = await draft.render([Message("user", "0")])
-        lengths = [len((await write(draft, prompt, sample, 0, "draft")).ids) for sample in (1, 0)]
+        lengths = [len((await write(draft, prompt, sample)).ids) for sample in (1, 0)]
         assert lengths == [30, 20]
-        with pytest.raises(EngineError, match="belongs to none of its samples"):
-            await draft.generate(prompt, max_tokens=5, sampling=Sampling(), seed=1)
+        for wrong in (None, ("1", 0), ("0", "0"), "0"):
+            with pytest.raises(EngineError, match="names no sample of it"):
+                await draft.generate(prompt, max_tokens=5, sampling=Sampling(), chain=wrong)
 
     run_virtually(main())
 
 
 def test_a_replacement_is_of_the_turn_that_comes_next() -> None:
     async def main() -> None:
-        target = engine(Role.TARGET)
-        accepted = Mark(0, 1, 0, 2).token()  # the draft's first chunk stands; its second one is to be replaced
-        prefix = [*await target.render([Message("user", "0")]), accepted]
-        assert (await write(target, prefix, 1, 1, "takeover")).finish is Finish.END
-        assert (await write(target, prefix, 1, 0, "takeover")).finish is Finish.LENGTH
+        accepted = Mark(0, 1, 0, 2).token()  # the draft's first chunk stands
+        for continues, finish in ((False, Finish.END), (True, Finish.LENGTH)):
+            target = engine(Role.TARGET, continues=continues)
+            prefix = [*await target.render([Message("user", "0")]), accepted]
+            assert (await write(target, prefix, 1)).finish is finish
 
     run_virtually(main())
 
@@ -134,7 +131,7 @@ def test_steps_hold_as_much_as_stands() -> None:
     free = Steps(Recorded(SHAPES, 2), 16, rate=0.5).shape(0, 0)
     assert sum(turn.takeover for turn in free.turns) == 20 + 12 + round(0.5 * 9)
     assert Steps(Recorded(SHAPES, 2), 16, rate=1.0).shape(0, 0).turns[0].taken
-    replaced = Steps(Recorded(SHAPES, 2), 16, rate=0.5, behind=False).shape(0, 0)
+    replaced = Steps(Recorded(SHAPES, 2), 16, rate=0.5, continues=False).shape(0, 0)
     assert sum(turn.draft for turn in replaced.turns) == 20 + 12
 
 
@@ -144,15 +141,16 @@ def test_a_chunk_without_a_token_has_one_if_the_chain_goes_on() -> None:
 
     async def main() -> None:
         draft, target = engine(Role.DRAFT, work), engine(Role.TARGET, work)
+        replacing = engine(Role.TARGET, work, continues=False)
         context = await draft.render([Message("user", "0")])
         for turn in (0, 1):
-            piece = await write(draft, context, 0, turn, "draft")
+            piece = await write(draft, context, 0)
             assert (len(piece.ids), piece.finish) == (1, Finish.LENGTH)
-            replacement = await write(target, context, 0, turn, "takeover")
+            replacement = await write(replacing, context, 0)
             assert len(replacement.ids) == (5, 1)[turn]
             context += piece.ids
-        assert (await write(target, context, 0, 1, "takeover")).ids == ()  # behind the chunk nothing is lost
-        end = await write(draft, context, 0, 2, "draft")
+        assert (await write(target, context, 0)).ids == ()  # after the chunk nothing is lost
+        end = await write(draft, context, 0)
         assert (end.ids, end.finish, end.text) == ((), Finish.END, r"\boxed{7}")
 
     run_virtually(main())
@@ -162,7 +160,7 @@ def test_a_last_chunk_that_is_cut_ends_all_the_same() -> None:
     async def main() -> None:
         draft = engine(Role.DRAFT, Recorded(SHAPES, 2, prompt=10))
         context = [*await draft.render([Message("user", "0")]), Mark(0, 0, 0, 2).token()]
-        end = await write(draft, context, 0, 1, "draft", most=5)
+        end = await write(draft, context, 0, most=5)
         assert (len(end.ids), end.finish, end.text) == (5, Finish.END, r"\boxed{7}")
 
     run_virtually(main())
@@ -174,20 +172,20 @@ def test_a_step_goes_on_where_somebody_began_it_and_tells_of_itself() -> None:
     async def main() -> None:
         draft, target = engine(Role.DRAFT, work), engine(Role.TARGET, work)
         context = await draft.render([Message("user", "0")])
-        first = await write(draft, context, 0, 0, "draft", stop=("\n\n",))
+        first = await write(draft, context, 0, stop=("\n\n",))
         assert (len(first.ids), first.finish) == (16, Finish.STOP)
         assert first.text.endswith("\n\n")
         assert first.log_probabilities == pytest.approx([-math.log(1.5)] * 16)
         context += first.ids
-        peek = await write(draft, context, 0, 0, "draft", "peek", most=5)
+        peek = await write(draft, context, 0, most=5)
         assert (len(peek.ids), peek.finish, peek.text.startswith("wait ")) == (5, Finish.LENGTH, True)
-        passage = await write(target, context, 0, 0, "takeover", most=5)
+        passage = await write(target, context, 0, most=5)
         assert (len(passage.ids), passage.finish) == (5, Finish.LENGTH)
         context += passage.ids
-        rest = await write(draft, context, 0, 1, "draft", stop=("\n\n",))
+        rest = await write(draft, context, 0, stop=("\n\n",))
         assert (len(rest.ids), rest.finish) == (11, Finish.STOP)
         context += rest.ids
-        end = await write(target, context, 0, 2, "takeover", most=9, stop=("\n\n",))
+        end = await write(target, context, 0, most=9, stop=("\n\n",))
         assert (len(end.ids), end.finish) == (9, Finish.END)
         assert end.text.endswith(r"\boxed{7}")
 
@@ -201,8 +199,8 @@ def test_a_chat_about_a_chain_is_graded_by_the_work_and_read_from_the_cache() ->
         draft, target = engine(Role.DRAFT, work), engine(Role.TARGET, work)
         prompt = await draft.render([Message("user", "0")])
         context, text, digits = list(prompt), "", []
-        for turn in range(3):
-            step = await write(draft, context, 0, turn, "draft", stop=("\n\n",))
+        for _ in range(3):
+            step = await write(draft, context, 0, stop=("\n\n",))
             chat = await target.render(
                 [
                     Message("user", "0"),
@@ -216,7 +214,7 @@ def test_a_chat_about_a_chain_is_graded_by_the_work_and_read_from_the_cache() ->
             digits.append(await target.detokenize([token]))
             assert value == 0
             if digits[-1] == "1":
-                step = await write(target, context, 0, turn, "takeover", stop=("\n\n",))
+                step = await write(target, context, 0, stop=("\n\n",))
                 assert step.usage.cached == len(context) - 1  # one token is always read
             context += step.ids
             text += step.text
@@ -227,14 +225,12 @@ def test_a_chat_about_a_chain_is_graded_by_the_work_and_read_from_the_cache() ->
     run_virtually(main())
 
 
-def test_redraws_of_a_first_step_are_known_by_their_seeds() -> None:
+def test_redraws_of_a_first_step_are_of_its_chain() -> None:
     async def main() -> None:
-        draft = engine(Role.DRAFT, Steps(WORK, 16, redraws=2))
+        draft = engine(Role.DRAFT, Steps(WORK, 16))
         prompt = await draft.render([Message("user", "0")])
-        for sample in (0, 1):
-            again = await write(draft, prompt, sample, 0, "draft", "redraw 1")
+        for sample in (0, 1, 1):
+            again = await write(draft, prompt, sample)
             assert Mark.of(again.ids[-1]).sample == sample
-        with pytest.raises(EngineError, match="belongs to none of its samples"):
-            await write(draft, prompt, 0, 0, "draft", "redraw 2")
 
     run_virtually(main())

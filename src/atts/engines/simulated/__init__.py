@@ -51,14 +51,16 @@ class Mark(NamedTuple):
 class SimulatedEngine:
     """One of the two models of a work, on a server of its own.
 
-    Lengths, scores and answers are the work's; time is the server's. Which chain a first request belongs to is told
-    by its seed; so requests must have the seeds of `atts.pipeline.stages`, with the work's own seed as that of the run.
+    Lengths, scores and answers are the work's; time is the server's. Which chain a first request belongs to is told by
+    its key, the number of the problem as text and the sample. With `continues` the target writes on after a chunk of
+    the draft, in the same turn; otherwise what it writes is a turn of its own.
     """
 
-    def __init__(self, role: Role, server: Server, work: Work) -> None:
+    def __init__(self, role: Role, server: Server, work: Work, *, continues: bool = True) -> None:
         self.role = role
         self.server = server
         self.work = work
+        self.continues = continues
 
     async def info(self) -> EngineInfo:
         """The machine, and one vocabulary for all simulated engines."""
@@ -100,8 +102,8 @@ class SimulatedEngine:
         seed: int | None = None,
         chain: ChainKey | None = None,
     ) -> Generation:
-        """Write the work's piece for the chain and turn that prefix and seed tell of."""
-        place = self._place(prefix, max_tokens, seed)
+        """Write the work's piece for the chain and turn that prefix and key tell of."""
+        place = self._place(prefix, max_tokens, chain)
         passage = self.work.passage(place, self.role)
         count = passage.tokens
         end = Mark(place.problem, place.sample, passage.turn, _KIND[self.role]).token()
@@ -169,21 +171,21 @@ class SimulatedEngine:
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _place(self, prefix: TokenIds, most: int, seed: int | None) -> Place:
-        """Where a request writes that comes behind this prefix."""
+    def _place(self, prefix: TokenIds, most: int, chain: ChainKey | None) -> Place:
+        """Where a request writes that comes after this prefix."""
         last = Mark.of(prefix[-1])
         stands = len(prefix) - self.work.prompt
         if last.kind == _PROMPT:
-            sample = None if seed is None else self.work.sample_of(last.problem, seed)
-            if sample is None:
-                raise EngineError(
-                    f"a request for problem {last.problem} has a seed that belongs to none of its samples"
-                )
-            return Place(last.problem, sample, 0, stands, most)
-        takes_over = self.role is Role.TARGET and last.kind == _DRAFT and seed is not None
-        if takes_over and self.work.is_takeover(last.problem, last.sample, last.turn, seed or 0):
-            return Place(last.problem, last.sample, last.turn, stands, most, behind=True)
+            return Place(last.problem, self._sample(last.problem, chain), 0, stands, most)
+        if self.role is Role.TARGET and last.kind == _DRAFT and self.continues:
+            return Place(last.problem, last.sample, last.turn, stands, most, after_chunk=True)
         return Place(last.problem, last.sample, last.turn + 1, stands, most)
+
+    def _sample(self, problem: int, chain: ChainKey | None) -> int:
+        """The sample of the problem that a chain is."""
+        if isinstance(chain, tuple) and len(chain) == 2 and chain[0] == str(problem) and isinstance(chain[1], int):
+            return chain[1]
+        raise EngineError(f"a request for problem {problem} names no sample of it, but chain {chain!r}")
 
 
 def _text(passage: Passage, mark: int, stop: Sequence[str]) -> Iterator[str]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import accumulate
 from math import exp, floor, log
 from statistics import NormalDist
 from typing import NamedTuple
 
-from atts.seeds import derive, uniform
-from atts.types import Finish, Role, Stage
+from atts.seeds import uniform
+from atts.types import Finish, Role
 
 _KEPT = 4096  # shapes that are remembered
 _MOST_STEPS = 4096  # that a mark can tell apart
@@ -40,9 +39,9 @@ class ChainShape(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a model is to write: in which turn of which chain, behind how many tokens of it, and how many at most.
+    """Where a model is to write: in which turn of which chain, after how many tokens of it, and how many at most.
 
-    `behind` says that the draft's chunk of this turn stands, so that a takeover goes on from there.
+    `after_chunk` says that the draft's chunk of this turn stands, so that a takeover goes on from there.
     """
 
     problem: int
@@ -50,7 +49,7 @@ class Place(NamedTuple):
     turn: int
     stands: int
     most: int
-    behind: bool = False
+    after_chunk: bool = False
 
 
 class Passage(NamedTuple):
@@ -72,7 +71,7 @@ class Work(ABC):
     """Chains by problem and sample, both counted from 0.
 
     `fixed` says that the decisions are those of the record; otherwise a chain ends with the last chunk of its draft.
-    `prompt` is the tokens of a prompt. `seed` is that of the run, which requests are recognised by.
+    `prompt` is the tokens of a prompt. `seed` is what is drawn by lot is drawn from.
     """
 
     samples: int
@@ -110,20 +109,9 @@ class Work(ABC):
         if place.turn == len(turns) - 1 and (target or not (self.fixed and shape.taken)):
             return Passage(place.turn, min(tokens, place.most), Finish.END, answer)
         # What stands alone in its turn tells of it by its last token, so it has one.
-        tokens = max(0 if place.behind else 1, tokens)
+        tokens = max(0 if place.after_chunk else 1, tokens)
         finish = Finish.STOP if tokens <= place.most else Finish.LENGTH
         return Passage(place.turn, min(tokens, place.most), finish)
-
-    def sample_of(self, problem: int, seed: int) -> int | None:
-        """The sample whose first request has this seed; None if none has."""
-        return self._first_seeds(problem).get(seed)
-
-    def is_takeover(self, problem: int, sample: int, turn: int, seed: int) -> bool:
-        """Whether the seed is that of the takeover in this turn."""
-        return derive(self.seed, str(problem), sample, turn, Stage.TAKEOVER.value) == seed
-
-    def _first_seeds(self, problem: int) -> Mapping[int, int]:
-        return _first_seeds(self.seed, problem, self.samples)
 
 
 class _Drawn(Work):
@@ -142,17 +130,6 @@ class _Drawn(Work):
 
     @abstractmethod
     def _draw(self, problem: int, sample: int) -> ChainShape: ...
-
-
-@lru_cache(maxsize=256)
-def _first_seeds(seed: int, problem: int, samples: int, redraws: int = 0) -> Mapping[int, int]:
-    purposes = [(Stage.DRAFT.value,), (Stage.TAKEOVER.value,)]
-    again = [(Stage.DRAFT.value, f"redraw {number}") for number in range(redraws)]
-    return {
-        derive(seed, str(problem), sample, 0, *purpose): sample
-        for sample in range(samples)
-        for purpose in (*purposes, *again)
-    }
 
 
 @dataclass
@@ -254,20 +231,18 @@ class Typical(_Drawn):
 
 @dataclass
 class Steps(_Drawn):
-    """The chains of another work for methods whose target writes no takeover behind a chunk.
+    """The chains of another work for methods whose target writes no takeover after a chunk.
 
     As many tokens as would stand in the other's chains, in steps of `chunk` and a last one that is shorter. A step is
     as long whoever writes it, and goes on where somebody began it. Where the other's decisions are fixed, the target is
     called for a step (`taken`) whose middle it wrote in the record; otherwise for a share `rate` of all steps, drawn by
-    lot. `behind` says whether takeovers of the other stand behind chunks or in their place. A first step may be drawn
-    `redraws` times more.
+    lot. `continues` says whether takeovers of the other stand after chunks or in their place.
     """
 
     other: Work
     chunk: int = 500
     rate: float = 0.0
-    behind: bool = True
-    redraws: int = 0
+    continues: bool = True
     _shapes: dict[tuple[int, int], ChainShape] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -315,12 +290,9 @@ class Steps(_Drawn):
         """What stands in the other's chain, one author after the other: tokens, perplexity, and whose."""
         for number, turn in enumerate(turns):
             taken = self.fixed and turn.taken
-            if self.behind or not taken:
+            if self.continues or not taken:
                 yield TurnShape(turn.draft, turn.perplexity, 0)
             if taken:
                 yield TurnShape(turn.takeover, turn.perplexity, 0, taken=True)
-            elif not self.fixed and self.behind and number < len(turns) - 1:  # nobody takes over behind a last chunk
+            elif not self.fixed and self.continues and number < len(turns) - 1:  # nobody takes over after a last chunk
                 yield TurnShape(round(self.rate * turn.takeover), turn.perplexity, 0)
-
-    def _first_seeds(self, problem: int) -> Mapping[int, int]:
-        return _first_seeds(self.seed, problem, self.samples, self.redraws)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from atts.errors import NoRoomError
-from atts.pipeline.chain import FULL, ChainState
+from atts.pipeline.chain import ChainState
 from atts.pipeline.stages import Scored, Stages
+from atts.pipeline.stop import FULL
 from atts.pipeline.strategies.base import Strategy, options
 from atts.types import Decision, Piece, Role, Turn
 
@@ -17,13 +18,14 @@ class Atts(Strategy):
     description = "the draft writes, the target scores each chunk and takes over the strangest share of them"
     roles = (Role.DRAFT, Role.TARGET)
     controlled = True
+    planned_in = "turns"
 
     async def turn(self, chain: ChainState, stages: Stages) -> Turn | None:
         """One chunk, one score, one decision, and on rejection one takeover."""
         problem, sample = chain.key
         number = chain.turn
         draft = await stages.draft(chain)
-        replace = stages.settings.on_reject == "replace"
+        replace = chain.recipe.settings.on_reject == "replace"
         # A finished chunk cannot be continued, only replaced; an empty one gives nothing to score.
         if not draft.ids or (chain.finishes(draft) and not replace):
             await chain.append(draft)

@@ -59,7 +59,7 @@ class AttsSelf(Strategy):
         return turn
 
     async def _redraw(self, chain: ChainState, stages: Stages, turn: Turn, draft: Piece) -> Turn:
-        name = stages.settings.score
+        name = chain.recipe.settings.score
         draws, best, least = [draft], draft, turn.scores.get(name, math.inf)
         for number in range(self.redraws):
             purpose = f"redraw {number}"
@@ -79,7 +79,7 @@ class AttsSelf(Strategy):
 
     def _best_sibling(self, chain: ChainState) -> ChainState | None:
         """The open chain of the same problem that stands best, if there is another one that has begun."""
-        others = [other for other in chain.group.chains.values() if other is not chain]
+        others = [other for other in chain.siblings.values() if other is not chain]
         able = [other for other in others if other.notes.get("scored") and other.text and not other.finished]
         return min(able, key=lambda other: (self._rank(other), other.sample), default=None)
 
@@ -92,7 +92,9 @@ async def _read(chain: ChainState, stages: Stages, piece: Piece) -> Scored:
     if piece.log_probabilities is None:
         return await stages.score(chain, piece, Role.DRAFT)
     return Scored(
-        raw_scores(piece.log_probabilities, None, len(piece.text), wanted=stages.settings.score), Usage(), piece.span
+        raw_scores(piece.log_probabilities, None, len(piece.text), wanted=chain.recipe.settings.score),
+        Usage(),
+        piece.span,
     )
 
 

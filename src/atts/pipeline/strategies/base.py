@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -18,6 +18,9 @@ options = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan
 BY_PARAGRAPH = 100_000
 """Turns of methods whose turn is a paragraph, of whatever length: as good as no limit, their tokens have one."""
 
+ENDLESS = 1 << 40
+"""Tokens that no chain has."""
+
 
 @options
 class Strategy(ABC):
@@ -26,8 +29,11 @@ class Strategy(ABC):
     `name` is what it is called in a configuration, `description` one line on what it does, `roles` the models that it
     needs. `controlled` says that a calibrator decides on takeovers, so that a rate is promised; `calibrator` names the
     only one that it works with, or is empty. With `together`, all samples of a problem have to be open at once.
-    `turns` is the most turns of a chain where the run does not say. `asks` says that the target is asked for its
-    likeliest next tokens, `reads_itself` that the draft's log-probabilities of its own text are needed.
+    `turns` is the most turns of a chain where the run does not say, `budget` the option that bounds its tokens, if
+    there is one. `asks` says that the target is asked for its likeliest next tokens, `reads_itself` that the draft's
+    log-probabilities of its own text are needed. `planned_in` says how chains are simulated where a run is planned: in
+    `turns`, each a chunk and perhaps a takeover after it or in its place, or in `steps`, passages that whoever is asked
+    writes.
     """
 
     name: ClassVar[str]
@@ -37,13 +43,19 @@ class Strategy(ABC):
     calibrator: ClassVar[str] = ""
     together: ClassVar[bool] = False
     turns: ClassVar[int] = 15
+    budget: ClassVar[str] = ""
     asks: ClassVar[bool] = False
     reads_itself: ClassVar[bool] = False
+    planned_in: ClassVar[Literal["turns", "steps"]] = "steps"
 
     @property
     def longest(self) -> int | None:
         """How many tokens of a chain make the method end it; None: it never does."""
-        return None
+        return getattr(self, self.budget) if self.budget else None
+
+    def endless(self) -> Strategy:
+        """The same method without a budget of tokens: for plans, whose work says when a chain is over."""
+        return type(self)(**{**vars(self), self.budget: ENDLESS}) if self.budget else self
 
     @abstractmethod
     async def turn(self, chain: ChainState, stages: Stages) -> Turn | None:

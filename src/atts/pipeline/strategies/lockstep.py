@@ -23,12 +23,12 @@ class Lockstep(Atts):
 
     async def turn(self, chain: ChainState, stages: Stages) -> Turn | None:
         """The turn of `Atts`, begun together."""
-        if not await chain.group.begin(chain.sample, chain.turn):
+        if not await chain.barrier.begin(chain.sample, chain.turn):
             return None
         return await super().turn(chain, stages)
 
     async def decide(self, chain: ChainState, stages: Stages, draft: Piece, scored: Scored) -> Decision:
         """Give the score to the round, wait for all others, and decide by rank among them."""
         stages.announce(chain, draft, scored.scores)
-        await chain.group.meet(chain.sample)
+        await chain.barrier.meet(chain.sample)
         return stages.decide(chain, draft, scored.scores)

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from atts.errors import NoRoomError
-from atts.pipeline.chain import FULL, ChainState
+from atts.pipeline.chain import ChainState
 from atts.pipeline.settings import STEP_END
 from atts.pipeline.stages import Stages
+from atts.pipeline.stop import FULL
 from atts.pipeline.strategies.base import BY_PARAGRAPH, Strategy, options
 from atts.types import Finish, Message, Piece, Role, Turn
 
@@ -42,6 +43,7 @@ class SpecReason(Strategy):
     description = "the target grades each step of the draft with a digit and rewrites those below a threshold"
     roles = (Role.DRAFT, Role.TARGET)
     turns = BY_PARAGRAPH
+    budget = "token_budget"
     asks = True
 
     score_threshold: Annotated[float, Field(ge=0, le=9)] = 7.0
@@ -49,11 +51,6 @@ class SpecReason(Strategy):
     first_n_steps_base_model: Annotated[int, Field(ge=0)] = 0
     token_budget: Annotated[int, Field(ge=1)] = 8192
     compat: Literal["none", "reference"] = "none"
-
-    @property
-    def longest(self) -> int:
-        """The budget of tokens."""
-        return self.token_budget
 
     async def turn(self, chain: ChainState, stages: Stages) -> Turn:
         """One step, graded unless it is one of the first that the target writes alone."""

@@ -35,6 +35,7 @@ class SpeculativeThinking(Strategy):
     description = "the target writes on after paragraphs where the draft is about to doubt, check or affirm"
     roles = (Role.DRAFT, Role.TARGET)
     turns = BY_PARAGRAPH
+    budget = "max_tokens"
 
     trigger_tokens: Words = ("\n\n",)
     verify: Words = ("verify", "think again", "recap", "check")
@@ -55,11 +56,6 @@ class SpeculativeThinking(Strategy):
     max_negative_num: Count = 30
     max_tokens: Count = 32768
     compat: Literal["none", "reference"] = "none"
-
-    @property
-    def longest(self) -> int:
-        """The most tokens of a chain."""
-        return self.max_tokens
 
     async def turn(self, chain: ChainState, stages: Stages) -> Turn:
         """One paragraph of the draft, and what the target makes of its end."""

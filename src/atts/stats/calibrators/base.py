@@ -91,6 +91,11 @@ class RateCalibrator:
     def warm(self, scores: Iterable[CalibrationScore]) -> None:
         """Bank scores recorded before the run."""
 
+    def forget(self, problem: str) -> None:
+        """Let go of what only decisions on this problem lean on; see `Calibrator.forget`."""
+        if self.budget is not None:
+            self.budget.forget(problem)
+
     def certificate(self) -> dict[str, dict[str, float]]:
         """By group: `n`, `taken_over`, `deviation` of the rate from the promise."""
         return self.tally.certificate(self.rate)

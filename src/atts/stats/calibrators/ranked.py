@@ -21,17 +21,17 @@ class Ranked(RateCalibrator):
 
     def __init__(self, settings: CalibratorSettings) -> None:
         super().__init__(settings)
-        self._rounds: dict[tuple[str, int], dict[int, float]] = {}
+        self._rounds: dict[str, dict[int, dict[int, float]]] = {}  # problem -> turn -> sample -> score
 
     def announce(self, chunk: Chunk, score: float | None) -> None:
         """Rank the score with the others of its round."""
         if score is not None and usable(score):
-            self._rounds.setdefault((chunk.problem, chunk.turn), {})[chunk.sample] = score
+            self._rounds.setdefault(chunk.problem, {}).setdefault(chunk.turn, {})[chunk.sample] = score
 
     def p_value(self, chunk: Chunk, score: float, u: float) -> float:
         """(rank − v) / n: the strangest of n samples has rank 1, equal scores rank by sample, v is the round's own."""
         self.announce(chunk, score)
-        scores = self._rounds[chunk.problem, chunk.turn]
+        scores = self._rounds[chunk.problem][chunk.turn]
         rank = sum((other, -sample) >= (score, -chunk.sample) for sample, other in scores.items())
         return (rank - uniform(0, chunk.problem, chunk.turn, "round")) / len(scores)
 
@@ -39,9 +39,20 @@ class Ranked(RateCalibrator):
         """Know the score, so that a resumed round is ranked as a whole."""
         self.announce(decision.chunk, decision.score)
 
+    def forget(self, problem: str) -> None:
+        """Its rounds are over."""
+        super().forget(problem)
+        self._rounds.pop(problem, None)
+
     def _state(self) -> dict[str, Any]:
-        rounds = sorted(self._rounds.items())
-        return {"rounds": [[*key, [list(pair) for pair in sorted(scores.items())]] for key, scores in rounds]}
+        rounds = [
+            [problem, turn, [list(pair) for pair in sorted(scores.items())]]
+            for problem, turns in sorted(self._rounds.items())
+            for turn, scores in sorted(turns.items())
+        ]
+        return {"rounds": rounds}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self._rounds = {(problem, turn): dict(scores) for problem, turn, scores in state["rounds"]}
+        self._rounds = {}
+        for problem, turn, scores in state["rounds"]:
+            self._rounds.setdefault(problem, {})[turn] = dict(scores)

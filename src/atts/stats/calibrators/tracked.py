@@ -61,6 +61,13 @@ class Tracked(Online):
         if self.effects is not None:
             self.effects.add(chunk, score)
 
+    def forget(self, problem: str) -> None:
+        """Its effect is of no more use, and its integrator at rest."""
+        super().forget(problem)
+        if self.effects is not None:
+            self.effects.forget(problem)
+            self.tally.close(f"question:{problem}")
+
     def certificate(self) -> dict[str, dict[str, float]]:
         """Beside the rate of every group its integrator: `deviation` is `-theta / (eta n)`."""
         certificate = super().certificate()
