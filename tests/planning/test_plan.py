@@ -13,11 +13,16 @@ import pytest
 from atts.engines.simulated.hardware import Machine
 from atts.engines.simulated.work import ChainShape, Recorded, TurnShape, Typical
 from atts.errors import InputError
+from atts.pipeline.chain import ChainState
 from atts.pipeline.settings import ChainSettings, SlotSettings
+from atts.pipeline.stages import Stages
 from atts.pipeline.strategies import STRATEGIES
+from atts.pipeline.strategies.atts import Atts
+from atts.pipeline.strategies.base import options
+from atts.pipeline.strategies.single import DraftOnly
 from atts.planning.plan import Plan, simulate
 from atts.seeds import uniform
-from atts.types import Role
+from atts.types import Role, Turn
 
 MACHINES = Machine.named("8b@h100"), Machine.named("32b@2xh100")
 
@@ -213,6 +218,34 @@ def test_a_vote_among_typical_chains_is_decided_early() -> None:
     assert off.summary["chains"]["answered"] == 48
     assert off.summary["chains"]["cancelled"] == 0 < exact.summary["chains"]["cancelled"]
     assert exact.makespan <= off.makespan
+
+
+def test_a_method_of_somebody_else_can_be_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known by what it says of itself: with a budget of its own, which the plan lifts, and one that goes in turns."""
+
+    @options
+    class Bounded(DraftOnly):
+        name = "bounded"
+        budget = "most"
+        most: int = 100
+
+        async def turn(self, chain: ChainState, stages: Stages) -> Turn:
+            turn = await super().turn(chain, stages)
+            return replace(turn, ended="budget") if chain.tokens > self.most else turn
+
+    @options
+    class Renamed(Atts):
+        name = "renamed"
+
+    monkeypatch.setattr(STRATEGIES, "_registered", {})
+    STRATEGIES.register("bounded")(Bounded)
+    STRATEGIES.register("renamed")(Renamed)
+    bounded = plan(strategy="bounded", work=Typical(count=3, samples=4))
+    assert bounded.method.longest is not None and bounded.method.longest > 1 << 30
+    summary = simulate(bounded).summary
+    assert summary["chains"]["answered"] == 12 and summary["tokens"]["kept"] > 12 * 100
+    journals = [journal_of(plan(strategy=name), tmp_path / name) for name in ("renamed", "atts")]
+    assert journals[0] == journals[1]
 
 
 def test_what_cannot_be_simulated_is_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atts.stats.conformal import MondrianBanks, ScoreBank, reference_p_value, smoothed_p_value, usable
+from atts.stats.conformal import KEPT, MondrianBanks, ScoreBank, reference_p_value, smoothed_p_value, usable
 from atts.types import Chunk
 
 COARSE = st.integers(-4, 4).map(float)  # many ties
@@ -192,3 +192,13 @@ def test_categories_against_crepes(seed: int, first: int, second: int) -> None:
         for score, turn in zip(test.tolist(), places.tolist(), strict=True)
     ]
     assert ours == pytest.approx(theirs.tolist())
+
+
+def test_a_bank_keeps_its_latest_scores_and_no_more() -> None:
+    bank = ScoreBank(window=None)
+    for number in range(KEPT + 5_000):
+        bank.add(float(number))
+    assert len(bank) == KEPT == len(bank.values())
+    assert bank.values()[0] == 5_000.0
+    assert bank.counts(-1.0) == (KEPT, 0)
+    assert bank.counts(5_000.0) == (KEPT - 1, 1) and bank.counts(4_999.0) == (KEPT, 0)
