@@ -16,6 +16,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from atts.launch.lifeline import follow_parent, lines
+
 _MEGABYTE = 1 << 20
 
 
@@ -70,14 +72,16 @@ def comparer(seconds: int) -> Callable[[str, str], bool | str]:
 
 
 def main(seconds: int, megabytes: int) -> None:
-    """Answers until its input ends."""
+    """Answers until its input ends, or whoever started it does."""
+    follow_parent()
+    questions = lines(sys.stdin.buffer)
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     sys.stdout = sys.stderr  # whatever a library prints is no reply
     with contextlib.suppress(ValueError, OSError):  # a lower limit may stand already
         resource.setrlimit(resource.RLIMIT_AS, (megabytes * _MEGABYTE, megabytes * _MEGABYTE))
     compare = comparer(seconds)
     print("ready", file=replies, flush=True)
-    for line in sys.stdin:
+    for line in questions:
         try:
             verdict = compare(*json.loads(line))
         except Exception as error:

@@ -17,6 +17,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from atts.launch.lifeline import spawn
+
 START_SECONDS = 60.0  # loading the libraries may be slow on a busy machine
 _MEGABYTE = 1 << 20
 
@@ -33,7 +35,7 @@ class Worker:
     """One process that runs a module, reads a line of JSON and writes a line of JSON."""
 
     def __init__(self, module: str, arguments: tuple[str, ...] = ()) -> None:
-        self._process = subprocess.Popen(
+        self._process = spawn(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -12,7 +12,6 @@ of the server is what can be reached. Standard library only: it must start at on
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import selectors
 import signal
@@ -22,8 +21,8 @@ import sys
 import time
 from pathlib import Path
 
-_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-_SET_CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+from atts.launch.lifeline import SET_CHILD_SUBREAPER, follow_parent, prctl
+
 _ON_LINUX = sys.platform == "linux"
 
 
@@ -34,13 +33,7 @@ class Guard:
         """Start the command in a session of its own; `grace` is how many seconds it has to end by itself."""
         self._grace = grace
         self._status: int | None = None
-        # Looked up before the fork: after it, only the call itself is safe.
-        prctl = ctypes.CDLL(None).prctl if _ON_LINUX else _no_prctl
-        prctl(_SET_CHILD_SUBREAPER, 1)
-
-        def die_with_guard() -> None:
-            prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
-
+        prctl(SET_CHILD_SUBREAPER, 1)
         with log.open("ab") as output:
             self._server = subprocess.Popen(
                 command,
@@ -48,7 +41,7 @@ class Guard:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_guard,  # noqa: PLW1509 - this process has one thread
+                preexec_fn=follow_parent,  # noqa: PLW1509 - this process has one thread
             )
 
     @property
@@ -106,11 +99,6 @@ class Guard:
                     self._status = os.waitstatus_to_exitcode(reaped[1])
                     self._server.returncode = self._status
         return self._status is not None
-
-
-def _no_prctl(option: int, value: int) -> int:
-    """In place of a call that only Linux has."""
-    return 0
 
 
 def _descendants(ancestor: int) -> list[int]:

@@ -215,18 +215,54 @@ async def test_a_cancelled_request_leaves_the_engine_free(target: LocalEngine) -
     assert len(again.ids) == 5
 
 
-async def test_a_worker_that_is_killed_fails_its_requests_with_its_last_words() -> None:
+async def test_a_worker_that_is_killed_is_started_again_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
     engine = LocalEngine(str(bundled.DRAFT))
     prefix = await prompt_of(engine)
-    request = asyncio.create_task(engine.generate(prefix, max_tokens=1500, sampling=Sampling(5.0), seed=1))
-    await sent(engine, 1)
-    assert engine._process is not None
-    os.kill(engine._process.pid, signal.SIGKILL)
+
+    async def write(seed: int) -> tuple[int, ...]:
+        return (await engine.generate(prefix, max_tokens=40, sampling=WARM, seed=seed)).ids
+
+    undisturbed = [await write(seed) for seed in range(4)]
+    writing = [asyncio.create_task(write(seed)) for seed in range(4)]
+    scoring = asyncio.create_task(engine.score(prefix, undisturbed[0]))
+    await sent(engine, 5)
+    killed = engine._process
+    assert killed is not None
+    os.kill(killed.pid, signal.SIGKILL)
+    async with asyncio.timeout(120):
+        assert await asyncio.gather(*writing) == undisturbed
+        assert len((await scoring).log_probabilities) == len(undisturbed[0])
+    assert "ended with status -9: no message; it is started again (1 of 3)" in caplog.text
+    await engine.close()
+    with pytest.raises(EngineError, match="the engine is closed"):
+        await engine.tokenize("a")
+
+
+async def test_a_worker_that_keeps_dying_fails_its_requests_with_its_last_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("atts.engines.local.RESTARTS", 1)
+    engine = LocalEngine(str(bundled.DRAFT))
+    request = asyncio.create_task(engine.generate([5], max_tokens=1500, sampling=Sampling(5.0), seed=1))
+    for _ in range(2):
+        while engine._process is None or engine._process.returncode is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        os.kill(engine._process.pid, signal.SIGKILL)
+        await engine._process.wait()
     with pytest.raises(EngineError, match="worker process ended with status -9"):
         await request
     with pytest.raises(EngineError):
         await engine.tokenize("a")
     await engine.close()
+    await engine.close()
+
+
+async def test_a_model_that_cannot_be_loaded_is_not_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    engine = LocalEngine(str(tmp_path))
+    with pytest.raises(EngineError, match="worker process ended with status 1"):
+        await engine.info()
+    assert len(engine._deaths) == 1
     await engine.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import os
 import re
@@ -22,11 +23,23 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 
 
+logger = logging.getLogger("atts")
+
+RESTARTS = 3
+"""How often a worker that dies is started again within ten minutes."""
+_WITHIN = 600.0
+
+
+class _DeathError(Exception):
+    """The worker has died, and another one may answer."""
+
+
 class LocalEngine:
     """A model in a worker process of its own, started at the first call.
 
     Generations are batched continuously by transformers; scores reuse the keys and values of the context. The same
-    seed gives the same tokens in any company. Raises `EngineError` where the model cannot be loaded or fails.
+    seed gives the same tokens in any company. A worker that dies is started again, and what was open is asked again.
+    Raises `EngineError` where the model cannot be loaded or fails.
     """
 
     def __init__(self, path: str, *, device: str | None = None, threads: int | None = None) -> None:
@@ -42,6 +55,8 @@ class LocalEngine:
         self._count = 0
         self._info: EngineInfo | None = None
         self._failure: str | None = None
+        self._answered = False  # by the worker that runs
+        self._deaths: list[float] = []
 
     @classmethod
     def open(cls, path: str, options: EngineOptions | None = None) -> LocalEngine:
@@ -130,10 +145,11 @@ class LocalEngine:
 
     async def close(self) -> None:
         """End the worker process."""
-        process, self._process = self._process, None
+        async with self._starting:
+            process, self._process = self._process, None
+            self._failure = self._failure or "the engine is closed"
         if process is None:
             return
-        self._failure = "the engine is closed"
         if process.stdin is not None:
             process.stdin.close()
         try:
@@ -149,7 +165,13 @@ class LocalEngine:
             raise NoRoomError(f"local:{self.path}: {tokens} tokens do not fit into the context, which holds {length}")
 
     async def _call(self, call: str, **arguments: Any) -> Any:
-        process = await self._running()
+        while True:
+            try:
+                return await self._ask(await self._running(), call, arguments)
+            except _DeathError:
+                continue
+
+    async def _ask(self, process: asyncio.subprocess.Process, call: str, arguments: dict[str, Any]) -> Any:
         self._count += 1
         name = str(self._count)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -188,6 +210,8 @@ class LocalEngine:
             limit=_LINE_LIMIT,
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
+        self._answered = False
+        self._stderr.clear()
         self._tasks = [
             asyncio.create_task(self._read_answers(process)),
             asyncio.create_task(self._read_errors(process)),
@@ -203,6 +227,7 @@ class LocalEngine:
         assert process.stdout is not None
         async for line in process.stdout:
             answer = json.loads(line)
+            self._answered = True
             future = self._pending.get(answer["id"])
             if future is None or future.done():
                 continue
@@ -212,10 +237,25 @@ class LocalEngine:
                 future.set_result(answer["result"])
         status = await process.wait()
         await self._tasks[1]
-        self._failure = self._failure or self._last_words(status)
+        error = self._bury(status)
         for future in self._pending.values():
             if not future.done():
-                future.set_exception(EngineError(f"local:{self.path}: {self._failure}"))
+                future.set_exception(error)
+
+    def _bury(self, status: int) -> Exception:
+        """What those hear who wait for a worker that has ended: to ask again, or why that is of no use."""
+        now = asyncio.get_running_loop().time()
+        self._deaths = [*(death for death in self._deaths if now - death < _WITHIN), now]
+        words = self._last_words(status)
+        # One that ends by itself before it has answered anything cannot load its model, and would not the next time.
+        if self._failure is None and len(self._deaths) <= RESTARTS and (self._answered or status < 0):
+            logger.warning(
+                "local:%s: %s; it is started again (%d of %d)", self.path, words, len(self._deaths), RESTARTS
+            )
+            self._process = None
+            return _DeathError()
+        self._failure = self._failure or words
+        return EngineError(f"local:{self.path}: {self._failure}")
 
     def _last_words(self, status: int) -> str:
         said = next((line for line in reversed(self._stderr) if line.strip()), "no message")

@@ -7,13 +7,17 @@ parent stays free, and the draft and the target compute at the same time.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import queue
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 from typing import IO, Any
+
+from atts.launch.lifeline import follow_parent, lines
 
 
 class Worker:
@@ -30,13 +34,13 @@ class Worker:
         self._generating: dict[str, dict[str, Any]] = {}
         self._closing = threading.Event()
 
-    def serve(self, lines: IO[bytes]) -> None:
-        """Answer until the input ends."""
+    def serve(self, requests: Iterable[bytes]) -> None:
+        """Answer until they end."""
         threads = [threading.Thread(target=run, daemon=True) for run in (self._run_forward, self._run_collect)]
         for thread in threads:
             thread.start()
-        for line in lines:
-            self._dispatch(json.loads(line))
+        for request in requests:
+            self._dispatch(json.loads(request))
         self._closing.set()
         self._forward.put(None)
 
@@ -121,14 +125,30 @@ class Worker:
 
 def main() -> None:
     """Load the model that the arguments name and serve it on the standard streams."""
+    follow_parent()
+    requests = lines(sys.stdin.buffer)
+    # Answers get the real standard output; whatever a library prints goes to standard error.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    status = 1
+    try:
+        Worker(_load(), out).serve(requests)
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+        # Threads of the model may be in the middle of a step whose result nobody waits for; none may outlive this.
+        os._exit(status)
+
+
+def _load() -> Any:
     parser = argparse.ArgumentParser()
     parser.add_argument("path")
     parser.add_argument("--device")
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
-    # Answers get the real standard output; whatever a library prints goes to standard error.
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     import torch
@@ -139,10 +159,7 @@ def main() -> None:
     transformers.logging.disable_progress_bar()
     from atts.engines.local.model import LocalModel
 
-    model = LocalModel(arguments.path, arguments.device)
-    Worker(model, out).serve(sys.stdin.buffer)
-    # Threads of the model may be in the middle of a step whose result nobody waits for.
-    os._exit(0)
+    return LocalModel(arguments.path, arguments.device)
 
 
 if __name__ == "__main__":
