@@ -1,9 +1,10 @@
-"""A real vLLM server for each bundled model, started by the launcher.
+"""Real parts that are not bundled: a vLLM server for each bundled model, and a small language model.
 
+ATTS_REAL_MODEL    the folder of SmolLM2-135M-Instruct (`.ci/real-model/install` makes one)
 ATTS_VLLM_PYTHON   the interpreter that has vLLM (`.ci/vllm/install` makes one for a machine without a GPU)
 ATTS_VLLM_URLS     instead: the addresses of two servers that run already, of the draft and of the target
 
-Without either, or where the servers cannot start, these tests are skipped, and the last lines of the test run say so.
+Without them, or where the servers cannot start, tests are skipped, and the last lines of the test run say so.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from atts.types import Role
 from tests.launch.conftest import free_ports
 
 CONTEXT = 1024
+_VLLM = "a real vLLM server"
 # For the community build on processors; a build for GPUs does not mind.
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -30,19 +32,28 @@ _ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "0",
 }
-_skipped: list[str] = []
+_skipped: dict[str, str] = {}  # what was not tested, and why
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The last word: a real server that was not tested must not look like one that was."""
-    for reason in _skipped:
-        terminalreporter.write_sep("=", "NOT TESTED against a real vLLM server", yellow=True, bold=True)
+    """The last word: what was not tested must not look as if it had been."""
+    for what, reason in _skipped.items():
+        terminalreporter.write_sep("=", f"NOT TESTED against {what}", yellow=True, bold=True)
         terminalreporter.write_line(reason)
 
 
-def skip(reason: str) -> None:
-    _skipped.append(reason)
+def skip(what: str, reason: str) -> None:
+    _skipped[what] = reason
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """The folder of a small language model."""
+    folder = os.environ.get("ATTS_REAL_MODEL")
+    if not folder:
+        skip("a real language model", "ATTS_REAL_MODEL names no folder (.ci/real-model/install makes one)")
+    return Path(str(folder))
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +65,7 @@ def vllm_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Role, s
         return
     python = os.environ.get("ATTS_VLLM_PYTHON")
     if not python:
-        skip("ATTS_VLLM_PYTHON names no interpreter that has vLLM (.ci/vllm/install makes one)")
+        skip(_VLLM, "ATTS_VLLM_PYTHON names no interpreter that has vLLM (.ci/vllm/install makes one)")
         return
     settings = validated(
         {
@@ -77,4 +88,4 @@ def vllm_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Role, s
                 launcher.start()
                 yield {server.role: server.address for server in settings.servers}
         except AttsError as error:
-            skip(f"the servers cannot start here: {error}")
+            skip(_VLLM, f"the servers cannot start here: {error}")
