@@ -20,7 +20,7 @@ def whole(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     `new` never replaces: it raises `FileExistsError` where something stands. A device or a pipe is written to
     directly, because a file in its place would be of no use. Raises `OSError` where it cannot be written.
     """
-    if not new and path.exists() and not path.is_file():
+    if path.exists() and not path.is_file() and not path.is_dir():
         with path.open("wb") as file:
             yield file
         return

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +18,7 @@ from click.testing import CliRunner, Result
 import atts
 from atts.cli.export import export
 from atts.engines.scripted import ScriptedEngine
-from atts.errors import EngineError
+from atts.errors import EngineError, InputError
 from tests.results.test_loaded import execute
 
 Rows = list[dict[str, str]]
@@ -121,3 +126,70 @@ def test_without_known_answers_there_are_no_verdicts(tmp_path: Path) -> None:
     rows, _ = exported(source, tmp_path / "chains.csv")
     assert len(rows) == 12 and {row["correct"] for row in rows} == {""}
     assert sum(int(row["takeovers"]) for row in rows) == atts.load_run(path).frame()["takeovers"].sum()
+
+
+def test_the_suffix_says_what_is_written(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = execute(tmp_path / "r")
+    for name in ("chains.parquet", "CHAINS.PARQUET", "turns.parquet"):
+        options = ["--table", "turns"] if name.startswith("turns") else []
+        done = CliRunner().invoke(export, [str(path), *options, "--out", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+        assert parquet.read_table(tmp_path / name).num_rows >= 12
+    rows, _ = exported(path, tmp_path / "named.txt", "--layout", "csv")
+    assert len(rows) == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "chains.xlsx"], "--out chains.xlsx: let the name end in .csv or .parquet"),
+        (["--out", "chains.csv.gz"], "let the name end in"),
+        (["--out", "chains"], "let the name end in"),
+        (["--out", "c.parquet", "--layout", "csv"], "the suffix says parquet"),
+        (["--out", "c.csv", "--layout", "parquet"], "the suffix says csv"),
+        (["--out", "-", "--layout", "reference"], "a folder of files"),
+        (["--out", "folder", "--layout", "reference", "--table", "turns"], "no --table"),
+        (["--out", "-", "--json"], "standard output holds the table"),
+        (["--out", "none/chains.csv"], "none/chains.csv: cannot be written: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    path = execute(tmp_path / "r")
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(InputError, match=re.escape(said)):
+        CliRunner().invoke(export, [str(path), *options], catch_exceptions=False)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_tables_go_to_standard_output_and_to_pipes(tmp_path: Path) -> None:
+    path = execute(tmp_path / "r")
+    expected = exported(path, tmp_path / "chains.csv")[0]
+    command = [sys.executable, "-m", "atts", "export", str(path), "--out"]
+    for out in ("-", "/dev/stdout"):
+        done = subprocess.run([*command, out], capture_output=True, text=True, check=True, timeout=300)
+        assert list(csv.DictReader(done.stdout.splitlines())) == expected
+        assert done.stderr == f"{out}: 12 chains\n"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        assert CliRunner().invoke(export, [str(path), "--out", str(pipe)]).exit_code == 0
+        assert list(csv.DictReader(reader.communicate(timeout=60)[0].splitlines())) == expected
+    with Path("/dev/full").open("wb") as full:
+        failed = subprocess.run([*command, "-"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (failed.returncode, failed.stderr) == (2, "error: -: cannot be written: No space left on device\n")
+
+
+def test_parquet_is_not_shown_on_a_terminal(tmp_path: Path) -> None:
+    path = execute(tmp_path / "r")
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "atts", "export", str(path), "--layout", "parquet", "--out", "-"]
+    try:
+        done = subprocess.run(command, stdout=terminal, stderr=subprocess.PIPE, text=True, check=False, timeout=300)
+    finally:
+        os.close(terminal)
+        os.close(screen)
+    assert done.returncode == 2 and "no text for a terminal" in done.stderr and done.stderr.count("\n") == 1

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from io import TextIOWrapper
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from atts import atomic
 from atts.errors import needs_extra
 from atts.runs.summary import standing, taken_over
 from atts.types import Chain, Piece, Role, Span, Turn
@@ -104,20 +101,28 @@ def turn_table(histories: Histories, verdicts: Verdicts) -> Table:
 TABLES: dict[str, Callable[[Histories, Verdicts], Table]] = {"chains": chain_table, "turns": turn_table}
 
 
-def write_csv(path: Path, table: Table) -> int:
-    """Write a table with a header; returns the number of rows. Further columns follow in order of appearance."""
+def write_csv(file: BinaryIO, table: Table) -> int:
+    """Write a table with a header, in UTF-8; returns the number of rows. Further columns follow in order of
+    appearance.
+    """
     rows = list(table.rows)
-    with (
-        atomic.whole(path, new=True) as out,
-        TextIOWrapper(out, encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, _columns(table, rows), restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    writer = csv.DictWriter(_Encoded(file), _columns(table, rows), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
     return len(rows)
 
 
-def write_parquet(path: Path, table: Table) -> int:
+class _Encoded:
+    """Text for a file that takes bytes and is its opener's to close; half a character is spelled out."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        return self._file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def write_parquet(file: BinaryIO, table: Table) -> int:
     """Write a table; returns the number of rows. Raises InputError where pyarrow is not installed."""
     try:
         import pyarrow
@@ -131,9 +136,12 @@ def write_parquet(path: Path, table: Table) -> int:
         name: pyarrow.array([row.get(name) for row in rows], kinds[table.columns.get(name, float)])
         for name in _columns(table, rows)
     }
-    with atomic.whole(path, new=True) as file:
-        parquet.write_table(pyarrow.table(columns), file)
+    parquet.write_table(pyarrow.table(columns), file)
     return len(rows)
+
+
+FORMATS: dict[str, Callable[[BinaryIO, Table], int]] = {"csv": write_csv, "parquet": write_parquet}
+"""What a table can be written as; a file's suffix is the name of its format."""
 
 
 def _columns(table: Table, rows: Sequence[Row]) -> list[str]:
