@@ -6,7 +6,7 @@ seconds since the run began (on a resumed run: since its first beginning, withou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,12 +15,18 @@ from atts.types import Chain, Decision, Stage, Turn
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A run begins or goes on: so many chains are wanted, so many had ended before."""
+    """A run begins or goes on: so many chains are wanted, so many had ended before.
+
+    Of a run that goes on, `turns` are those that earlier sessions left, and `earlier` the chains that ended in them,
+    with their verdicts: whoever counts the whole run begins with these.
+    """
 
     chains: int
     ended: int
     takeover_rate: float | None
     time: float
+    turns: Sequence[Turn] = ()
+    earlier: Sequence[tuple[Chain, bool | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,40 @@ def test_a_warning_is_written_at_once() -> None:
     for event in events:
         sink(event)
     assert lines == ["4 chains wanted, 0 ended before; loading models", "warning: watch out"]
+
+
+def test_a_resumed_run_is_counted_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rate, answers and turns are those of the folder, not of this session."""
+    path = tmp_path / "r"
+    execute(path, Console(file=io.StringIO()), quiet=True)
+    journal = path / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[: len(lines) // 2]))
+    turns = sum(line.startswith(b'{"kind":"turn"') for line in lines[: len(lines) // 2])
+    console = Console(file=io.StringIO(), width=80)
+    monkeypatch.setattr(live, "_LINE_EVERY", 0.0)
+    progress, summary = execute(path, console)
+    shown = text(console).splitlines()
+    assert shown[0].endswith(f"going on: {turns} turns kept")
+    takeover, accuracy = summary["takeover"], summary["accuracy"]
+    assert isinstance(takeover, dict) and isinstance(accuracy, dict)
+    assert progress.taken_over / progress.decisions == pytest.approx(takeover["rate"]["value"])
+    assert progress.decisions == takeover["decisions"]
+    right = live.Meters(progress).accuracy()
+    assert right is not None and right.value == pytest.approx(accuracy["pass@1"]["value"])
+    assert f"{takeover['rate']['value']:.1%} of {takeover['decisions']}" in shown[-1]
+    assert f"{progress.kept + progress.turns} turns" in shown[-1] and "session" not in shown[-1]
+
+
+@pytest.mark.parametrize("make", [terminal, lambda: Console(file=io.StringIO(), width=80)])
+def test_what_is_left_of_a_run_is_said_at_once(tmp_path: Path, make: Callable[[], Console]) -> None:
+    path = tmp_path / "r"
+    new, going_on, complete = make(), make(), make()
+    execute(path, new)
+    assert "going on" not in text(new) and "nothing left" not in text(new)
+    journal = path / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:1]))
+    execute(path, going_on)
+    assert "going on: 1 turn kept" in text(going_on)
+    execute(path, complete)
+    assert "nothing left to do" in text(complete)

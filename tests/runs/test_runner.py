@@ -12,11 +12,12 @@ import pytest
 from atts.cli.live import Progress
 from atts.config.run import RunConfig, resolve
 from atts.engines.scripted import Script, ScriptedEngine, steps
-from atts.errors import EngineError, InputError, NoRoomError
+from atts.errors import EngineError, InputError, NoRoomError, RunError
 from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, TurnEnded, Warned
+from atts.results.loaded import load_run
 from atts.runs.runner import Run
 from atts.runs.setup import prepare
-from atts.types import Generation, Role, Scoring, TokenIds
+from atts.types import EngineInfo, Generation, Role, Scoring, TokenIds
 
 
 def scripted(**options: Any) -> RunConfig:
@@ -80,7 +81,9 @@ async def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     events: list[Event] = []
     assert await run(scripted(), tmp_path, events) == first
     assert (tmp_path / "journal.jsonl").read_bytes() == before
-    assert events == []
+    started, ended = events  # whoever watches is told that there is nothing left to do
+    assert isinstance(started, RunStarted) and started.ended == started.chains == 16
+    assert len(started.earlier) == 16 and isinstance(ended, RunEnded)
 
 
 @pytest.mark.parametrize("lines", [1, 7, 30, 70])
@@ -221,14 +224,14 @@ async def test_a_cancelled_run_is_saved(tmp_path: Path) -> None:
     assert (await run(scripted(), tmp_path))["status"] == "complete"
 
 
-async def test_an_engine_that_cannot_start_is_an_error_and_the_folder_resumes(tmp_path: Path) -> None:
+async def test_an_engine_that_cannot_start_is_an_error_and_leaves_no_folder(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     (tmp_path / "model" / "tokenizer.json").write_text("{}")
     config = scripted(target=f"local:{tmp_path / 'model'}")
     with pytest.raises(EngineError, match="worker process ended"):
         await run(config, tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "partial"
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -305,3 +308,89 @@ async def test_a_drift_alarm_outlives_the_session_in_which_it_rang(tmp_path: Pat
     for event in events:
         shown(event)
     assert shown.warning == warning
+
+
+async def test_loading_is_no_part_of_the_time_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = ScriptedEngine.info
+
+    async def slow(self: ScriptedEngine) -> EngineInfo:
+        await asyncio.sleep(0.3)
+        return await info(self)
+
+    monkeypatch.setattr(ScriptedEngine, "info", slow)
+    heard = Heard(turns=20)
+    first = await prepared(scripted(), tmp_path, heard)
+    running = asyncio.create_task(first.execute())
+    await heard.enough.wait()
+    first.stop()
+    once = (await running)["time"]
+    assert once["wall_s"] == pytest.approx(once["loading_s"] + once["running_s"])
+    assert 0.3 <= once["loading_s"] < once["wall_s"]
+    twice = (await run(scripted(), tmp_path))["time"]
+    assert twice["loading_s"] >= 0.6
+    read = (await asyncio.to_thread(load_run, tmp_path)).summary["time"]
+    assert {name: read[name] for name in ("wall_s", "loading_s", "running_s")} == pytest.approx(
+        {name: twice[name] for name in ("wall_s", "loading_s", "running_s")}, abs=0.01
+    )
+
+
+@pytest.mark.parametrize("error", [EngineError("no memory"), InputError("no such model"), RunError("both are gone")])
+async def test_a_run_that_fails_before_its_first_chain_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(self: ScriptedEngine) -> EngineInfo:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ScriptedEngine, "info", fail)
+        with pytest.raises(type(error)):
+            await run(scripted(), tmp_path / "runs" / "deep" / "one")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with monkeypatch.context() as patched:
+        patched.setattr(ScriptedEngine, "info", fail)
+        with pytest.raises(type(error)):
+            await run(scripted(), tmp_path / "mine")
+    left = await asyncio.to_thread(lambda: sorted(tmp_path.rglob("*")))
+    assert left == [tmp_path / "mine", tmp_path / "mine" / "notes.txt"]
+
+
+async def test_what_was_finished_stays_when_a_later_session_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard(turns=20)
+    first = await prepared(scripted(), tmp_path, heard)
+    running = asyncio.create_task(first.execute())
+    await heard.enough.wait()
+    first.stop()
+    await running
+    before = (tmp_path / "journal.jsonl").read_bytes()
+
+    async def fail(self: ScriptedEngine) -> EngineInfo:
+        raise EngineError("no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ScriptedEngine, "info", fail)
+        with pytest.raises(EngineError):
+            await run(scripted(), tmp_path)
+    assert (tmp_path / "journal.jsonl").read_bytes() == before
+    assert (await run(scripted(), tmp_path))["status"] == "complete"
+
+
+async def test_interrupted_while_models_load_the_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = asyncio.Event()
+
+    async def hang(self: ScriptedEngine) -> EngineInfo:
+        loading.set()
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ScriptedEngine, "info", hang)
+        task = asyncio.create_task(run(scripted(), tmp_path / "run"))
+        await loading.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (tmp_path / "run" / "run.json").is_file()
+    assert (await run(scripted(), tmp_path / "run"))["status"] == "complete"

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.console import Group
 from rich.table import Table
 
 from atts.cli.options import config_options
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
+from atts.cli.tables import show
 from atts.config.run import RunConfig, resolve
 from atts.errors import InputError, RunError
 from atts.types import Role
@@ -86,7 +85,7 @@ def calibrate(
     if as_json:
         click.echo(in_json(described))
     else:
-        screen().print(_table(described, str(describe or out)))
+        _show(described, str(describe or out))
 
 
 def record(config: RunConfig, out: Path, *, quiet: bool) -> Calibration:
@@ -181,14 +180,17 @@ def _plain(calibration: Calibration) -> dict[str, Any]:
     }
 
 
-def _table(described: Mapping[str, Any], title: str) -> Group:
+def _show(described: Mapping[str, Any], title: str) -> None:
     heading = f"{title}: {described['scores']:,} scores of {described['problems']:,} problems"
     table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     for head in ("turn", "scores", *(name.replace("_", " ") for name in QUARTILES)):
         table.add_column(head, justify="right")
     for row in described["by_turn"]:
         table.add_row(str(row["turn"]), f"{row['n']:,}", *(f"{row[name]:.3g}" for name in QUARTILES))
-    print_ = Table(title="recorded with", title_justify="left", box=None, show_header=False, pad_edge=False)
+    show(table)
+    origin = Table(title="recorded with", title_justify="left", box=None, show_header=False, pad_edge=False)
     for key, value in described["fingerprint"].items():
-        print_.add_row(key, str(value))
-    return Group(table, "", print_ if described["fingerprint"] else "recorded with: not known")
+        origin.add_row(key, str(value))
+    click.echo("" if described["fingerprint"] else "\nrecorded with: not known")
+    if described["fingerprint"]:
+        show(origin)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
+from atts.cli.tables import show
 from atts.config.run import RunConfig, resolve
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def check(
     if as_json:
         click.echo(in_json(report.plain()))
     else:
-        screen().print(table(report))
+        show(table(report))
     return 0 if report.ok else 1
 
 

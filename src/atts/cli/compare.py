@@ -12,8 +12,8 @@ from rich.table import Table
 
 from atts.cli.notices import warn
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
-from atts.results.outline import percent, seconds
+from atts.cli.tables import say, show
+from atts.results.outline import metrics, percent, seconds
 
 if TYPE_CHECKING:
     from atts.results.compare import Compared
@@ -51,35 +51,34 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(in_json([one.plain() for one in found]))
         return
-    console = screen()
-    console.print(_overview(found))
+    show(_overview(found))
     if unranked := [one.name for one in found if one.group is None and len(found) > 1]:
         why = "no star, because not complete or no other complete run has the same questions"
-        console.print(f"{why}: {', '.join(unranked)}", soft_wrap=True)
+        say(f"{why}: {', '.join(unranked)}")
     if len(found) > 1:
-        console.print()
-        console.print(_differences(found))
+        click.echo()
+        show(_differences(found))
 
 
 def _overview(found: Sequence[Compared]) -> Table:
     """A run a column would not fit; a run a row does."""
     shared = {one.data for one in found}
     data = f" on {found[0].data}" if len(shared) == 1 else ""
-    table = _table(f"accuracy and cost{data}; * on the frontier of maj@k against target tokens")
+    accuracies = _metrics(found)
+    table = _table(f"accuracy and cost{data}; * on the frontier of {accuracies[-1]} against target tokens")
     table.add_column("run", overflow="fold")
-    for head in ("pass@1", "maj@k", "takeover", "target\ntokens", "draft\ntokens", "wall", "a chain"):
-        table.add_column(head, justify="right", no_wrap=True)
+    for head in (*accuracies, "takeover", "target\ntokens", "draft\ntokens", "running", "a chain"):
+        table.add_column(head, justify="right")
     for one in found:
         mark = " *" if one.best else ""
         state = "" if one.status == "complete" else f" ({one.status})"
         table.add_row(
             one.name + mark + state + ("" if data else f"\n{one.data}"),
-            percent(_value(one.accuracy["pass@1"])),
-            percent(_value(one.accuracy["maj@k"])),
+            *(percent(_value(one.accuracy[metric])) for metric in accuracies),
             percent(one.rate),
             f"{one.target_tokens:,}",
             f"{one.draft_tokens:,}",
-            seconds(one.wall_s),
+            seconds(one.running_s),
             seconds(one.chain_s),
         )
     return table
@@ -88,22 +87,28 @@ def _overview(found: Sequence[Compared]) -> Table:
 def _differences(found: Sequence[Compared]) -> Table:
     table = _table(f"against {found[0].name}: points, 95 % interval, paired by question")
     table.add_column("run", overflow="fold")
-    for head in ("questions", "pass@1", "maj@k"):
-        table.add_column(head, justify="right", no_wrap=True)
+    accuracies = _metrics(found)
+    for head in ("questions", *accuracies):
+        table.add_column(head, justify="right")
     table.add_column("vote flipped", overflow="fold")
     for one in found[1:]:
         if one.difference is None:
-            table.add_row(one.name, "0", "–", "–", "no question in common")
+            table.add_row(one.name, "0", *("–" for _ in accuracies), "no question in common")
             continue
-        metrics = one.difference.metrics
+        differences = one.difference.metrics
         flips = f"to right: {_names(one.difference.gained)}\nto wrong: {_names(one.difference.lost)}"
-        questions = str(metrics["maj@k"].questions)
-        table.add_row(one.name, questions, _points(metrics["pass@1"]), _points(metrics["maj@k"]), flips)
+        questions = str(differences["maj@k"].questions)
+        table.add_row(one.name, questions, *(_points(differences[metric]) for metric in accuracies), flips)
     return table
 
 
+def _metrics(found: Sequence[Compared]) -> list[str]:
+    """pass@1 and maj@k, which are one and the same where every run has one sample a problem."""
+    return metrics(("pass@1", "maj@k"), max(one.samples for one in found))
+
+
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
 
 
 def _names(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from atts import problems as datasets
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
+from atts.cli.tables import say, screen, show
 from atts.errors import InputError
 from atts.grading import extract as answers
 from atts.grading.graders import named
@@ -36,7 +36,7 @@ from atts.grading.regrade import (
 from atts.grading.regrade import grade as grade_again
 from atts.grading.rules import Grader
 from atts.grading.votes import weighted, weights
-from atts.results.outline import interval
+from atts.results.outline import interval, metrics
 from atts.results.reference_layout import ReferenceFolder
 from atts.store.folder import RunFolder
 
@@ -277,19 +277,14 @@ def _votes(plan: Plan, after: Grading) -> dict[str, Any]:
 
 
 def _show(report: Mapping[str, Any]) -> None:
-    console = screen()
-    console.print(_figures(report))
+    show(_figures(report))
     if report["changes"]:
-        console.print(_changes(report["changes"]))
+        show(_changes(report["changes"]))
     for reason, count in report["after"]["reasons"].items():
-        console.print(f"ungraded: {count} × {reason[:90]}", highlight=False, markup=False)
+        say(f"ungraded: {count} × {reason[:90]}")
     if (judge := report["judge"]) is not None:
-        console.print(f"judge: {judge['requests']} requests, {judge['cached']} from cache", highlight=False)
-    console.print(
-        f"written: {report['written']}" if report["written"] else "nothing written (dry run)",
-        highlight=False,
-        markup=False,
-    )
+        say(f"judge: {judge['requests']} requests, {judge['cached']} from cache")
+    say(f"written: {report['written']}" if report["written"] else "nothing written (dry run)")
 
 
 def _figures(report: Mapping[str, Any]) -> Table:
@@ -298,7 +293,7 @@ def _figures(report: Mapping[str, Any]) -> Table:
     table = Table(title=title, title_justify="left")
     for title in ("", "before", "after"):
         table.add_column(title)
-    for metric in after["accuracy"]:
+    for metric in metrics(after["accuracy"], after["samples"]):
         pair = [interval(side["accuracy"][metric]) if side["accuracy"] else "–" for side in (before, after)]
         table.add_row(metric.replace("@k", f"@{after['samples']}"), *pair)
     for name, estimate in report["votes"].items():

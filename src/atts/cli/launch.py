@@ -15,7 +15,7 @@ from rich.text import Text
 
 from atts.cli.options import config_options
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
+from atts.cli.tables import screen, show
 from atts.config.presets import PRESETS
 from atts.config.run import read_run_file, resolve, toml_lines
 from atts.errors import InputError
@@ -159,7 +159,7 @@ def _show(state: Mapping[str, Any], as_json: bool) -> int:
     for server in state["servers"]:
         took = "–" if server["seconds"] is None else f"{server['seconds']:g} s"
         table.add_row(server["role"], server["model"], server["address"], str(server["pid"]), took)
-    screen().print(table)
+    show(table)
     if running:
         addresses = " ".join(f"--{server['role']} {server['address']}" for server in state["servers"])
         click.echo(f"atts run PROBLEMS {addresses}")

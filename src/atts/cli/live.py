@@ -26,9 +26,10 @@ from atts.events import (
     StageStarted,
     TurnEnded,
     Warned,
+    fan_out,
 )
 from atts.stats.estimate import Bootstrap, Estimate
-from atts.types import Stage, Status
+from atts.types import Chain, Stage, Status, Turn
 
 _REFRESH = 1  # times a second; a refresh costs milliseconds, see benchmarks/live.py
 _LINE_EVERY = 5.0  # seconds between plain lines
@@ -44,6 +45,8 @@ class Progress:
 
     wanted: int = 0
     ended_before: int = 0
+    kept: int = 0
+    """Turns of earlier sessions."""
     rate: float | None = None
     open: int = 0
     ended: int = 0
@@ -89,16 +92,28 @@ class Progress:
                 self._chain(event)
             case RunStarted():
                 self.wanted, self.ended_before, self.rate = event.chains, event.ended, event.takeover_rate
+                self._earlier(event)
             case Warned():
                 self.warning = event.message
+
+    def _earlier(self, event: RunStarted) -> None:
+        """Count what earlier sessions did, as the folder does."""
+        self.kept = len(event.turns)
+        for turn in event.turns:
+            self._decision(turn)
+        for chain, correct in event.earlier:
+            self._verdict(chain, correct)
 
     def _turn(self, event: TurnEnded) -> None:
         self.turns += 1
         self.reached[event.turn.problem, event.turn.sample] = event.turn.turn + 1
-        if (decision := event.turn.decision) is not None:
+        self._decision(event.turn)
+
+    def _decision(self, turn: Turn) -> None:
+        if (decision := turn.decision) is not None:
             self.decisions += 1
             self.taken_over += decision.rejected
-            row = self.by_turn[event.turn.turn]
+            row = self.by_turn[turn.turn]
             row[0] += 1
             row[1] += decision.rejected
 
@@ -106,14 +121,18 @@ class Progress:
         self.open -= 1
         self.ended += 1
         self.reached.pop((event.chain.problem, event.chain.sample), None)
-        if event.chain.status is Status.DONE:
-            self.whole[0] += 1
-            self.whole[1] += event.chain.turns
         self.failed += event.chain.status is Status.ERROR
-        if event.chain.status is Status.DONE and (event.correct is not None or event.chain.answer is None):
-            row = self.verdicts[event.chain.problem]
+        self._verdict(event.chain, event.correct)
+
+    def _verdict(self, chain: Chain, correct: bool | None) -> None:
+        if chain.status is not Status.DONE:
+            return
+        self.whole[0] += 1
+        self.whole[1] += chain.turns
+        if correct is not None or chain.answer is None:
+            row = self.verdicts[chain.problem]
             row[0] += 1
-            row[1] += bool(event.correct)
+            row[1] += bool(correct)
 
     @property
     def elapsed(self) -> float:
@@ -174,10 +193,30 @@ def watch(console: Console, *, quiet: bool = False) -> Iterator[Sink]:
     if quiet:
         yield progress
     elif console.is_terminal and not console.is_dumb_terminal:
-        with Live(get_renderable=lambda: view(meters), console=console, refresh_per_second=_REFRESH, transient=True):
-            yield progress
+        with Live(
+            get_renderable=lambda: view(meters), console=console, refresh_per_second=_REFRESH, transient=True
+        ) as live:
+            yield fan_out(progress, _opening(lambda line: live.console.print(line, style="dim")))
     else:
         yield plain_lines(meters, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
+
+
+def _opening(write: Callable[[str], None]) -> Sink:
+    """A sink that says once where a run begins that is not new."""
+
+    def sink(event: Event) -> None:
+        if isinstance(event, RunStarted) and (said := _opening_of(event)):
+            write(said)
+
+    return sink
+
+
+def _opening_of(event: RunStarted) -> str:
+    """What is to be done of a run that was begun before; nothing for a new one."""
+    if event.chains and event.ended == event.chains:
+        return "nothing left to do"
+    kept = len(event.turns)
+    return f"going on: {kept:,} turn{'' if kept == 1 else 's'} kept" if kept or event.ended else ""
 
 
 def plain_lines(meters: Meters, write: Callable[[str], None]) -> Sink:
@@ -191,7 +230,7 @@ def plain_lines(meters: Meters, write: Callable[[str], None]) -> Sink:
         if isinstance(event, Warned):
             write(f"warning: {event.message}")
         elif isinstance(event, RunStarted):
-            write(f"{event.chains} chains wanted, {event.ended} ended before; loading models")
+            write(f"{event.chains} chains wanted, {event.ended} ended before; {_opening_of(event) or 'loading models'}")
         elif time.monotonic() - last >= _LINE_EVERY and progress.started is not None:
             last = time.monotonic()
             write(", ".join(part for part in (_chains(progress), *_figures(meters)) if part))
@@ -245,7 +284,8 @@ def _chains(progress: Progress) -> str:
     parts = [f"{done}/{progress.wanted} chains"]
     parts += [f"{progress.open} open"] if progress.open else []
     parts += [f"{progress.failed} failed"] if progress.failed else []
-    parts += [f"{progress.turns:,} turn" + ("" if progress.turns == 1 else "s")]
+    turns = progress.kept + progress.turns
+    parts += [f"{turns:,} turn" + ("" if turns == 1 else "s")]
     return ", ".join(filter(None, [*parts, _left(progress)]))
 
 
@@ -270,10 +310,9 @@ def _takeover(progress: Progress) -> str:
 
 
 def _accuracy(accuracy: Estimate, progress: Progress) -> str:
-    before = " of this session" if progress.ended_before else ""
     chains = sum(graded for graded, _ in progress.verdicts.values())
     share = 100 * accuracy.value, 100 * accuracy.low, 100 * accuracy.high
-    return f"{share[0]:.1f}% ({share[1]:.0f} to {share[2]:.0f}) of {chains:,} chains{before}"
+    return f"{share[0]:.1f}% ({share[1]:.0f} to {share[2]:.0f}) of {chains:,} chains"
 
 
 def _by_turn(progress: Progress) -> Text:

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
+from atts.cli.tables import show
 from atts.origins import attribute
 from atts.registry import Registry
 
@@ -42,12 +42,11 @@ def ls(kind: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(in_json(found))
         return
-    console = screen()
     for name, entries in found.items():
         table = Table(title=name, title_justify="left", box=None, show_header=False, pad_edge=False)
         table.add_column(no_wrap=True, style="bold")
         table.add_column()
         for entry, description in entries.items():
             table.add_row(entry, description)
-        console.print(table)
-        console.print()
+        show(table)
+        click.echo()

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
+from atts.cli.tables import say, screen, show
 from atts.errors import InputError
 from atts.results.outline import percent
 
@@ -63,7 +63,6 @@ def plan(
         atts plan --problems 100 --rates 0.2,0.4
         atts plan --draft 1.5b@l40s --target 70b@4xa100 --shapes runs/earlier --price 2.5
     """
-    from atts.cli.tables import show
     from atts.planning.plan import simulate
     from atts.report.charts import draw_plan, refuse_if_undrawable
 
@@ -84,7 +83,7 @@ def plan(
         title = f"{base.work.problems} problems × {base.work.samples}, draft {draft_name}, target {target_name}"
         show(_table(rows, title, priced=price is not None))
         for note in _notes(rows):
-            click.echo(note)
+            say(note)
     return 0 if all(row["status"] == "complete" for row in rows) else 1
 
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich import box
-from rich.console import Group
 from rich.table import Table
 
 from atts import atomic
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
+from atts.cli.tables import say, show
 from atts.config.run import RunConfig
 from atts.errors import InputError
 from atts.stats.settings import Compat, Scope
@@ -100,11 +99,13 @@ def replay(
         click.echo(in_json(_plain(record, done, order, seeds) | {"recorded_before": len(warm)}))
         return
     orders_text = f"order {order}" if len(seeds) == 1 else f"mean of {len(seeds)} orders {order}"
-    click.echo(f"{len(done[0].decisions[0]):,} decisions, promised rate {done[0].settings.rate:.3f}, {orders_text}")
-    click.echo(f"begun with {len(warm):,} scores recorded before\n" if warm else "")
-    screen().print(Group(_overview(record, done), "", _by_turn(done)))
+    say(f"{len(done[0].decisions[0]):,} decisions, promised rate {done[0].settings.rate:.3f}, {orders_text}")
+    say(f"begun with {len(warm):,} scores recorded before\n" if warm else "")
+    show(_overview(record, done))
+    click.echo()
+    show(_by_turn(done))
     if record.config is not None:
-        click.echo("\nOn the chunks as they were written: what other decisions would have made of them is not known.")
+        say("\nOn the chunks as they were written: what other decisions would have made of them is not known.")
 
 
 def _recorded_before(

@@ -11,7 +11,7 @@ import click
 
 from atts.cli.options import config_options
 from atts.cli.streams import in_json
-from atts.cli.tables import screen, summary_table
+from atts.cli.tables import screen, show, summary_table
 from atts.config.run import RunConfig, resolve
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="run folder [runs/…]")
 @click.option("--json", "as_json", is_flag=True, help="print the summary as JSON")
 @click.option("--quiet", is_flag=True, help="no progress")
-@click.option("--print", "show", is_flag=True, help="print what would be run as a run file, and run nothing")
+@click.option("--print", "only_print", is_flag=True, help="print what would be run as a run file, and run nothing")
 @config_options(without=frozenset({"problems"}))
 def run(
     problems: str | None,
@@ -39,7 +39,7 @@ def run(
     out: Path | None,
     as_json: bool,
     quiet: bool,
-    show: bool,
+    only_print: bool,
     **options: Any,
 ) -> int:
     """Solve PROBLEMS (a data set's name or a file; default: bundled) and grade the answers.
@@ -54,7 +54,7 @@ def run(
     config = resolve(
         preset=preset, run_file=run_file, options={"problems": problems, **options}, assignments=assignments
     )
-    if show:
+    if only_print:
         click.echo(config.as_toml(), nl=False)
         return 0
     return execute(config, out, as_json=as_json, quiet=quiet)
@@ -66,7 +66,7 @@ def execute(config: RunConfig, out: Path | None, *, as_json: bool = False, quiet
     if as_json:
         click.echo(in_json(summary))
     else:
-        screen().print(summary_table(summary, str(folder.path)))
+        show(summary_table(summary, str(folder.path)))
     return 0 if summary["status"] == "complete" else 1
 
 

@@ -14,9 +14,9 @@ from rich import box
 from rich.table import Table
 
 from atts.cli.streams import in_json
-from atts.cli.tables import screen
+from atts.cli.tables import screen, show
 from atts.errors import AttsError
-from atts.results.outline import percent, seconds
+from atts.results.outline import percent, running, seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +63,7 @@ def suite(file: Path, out: Path | None, only_list: bool, as_json: bool, quiet: b
     if as_json:
         click.echo(in_json(results))
     else:
-        screen().print(_table(results, file.stem))
+        show(_table(results, file.stem))
     return 0 if all(result["status"] == "complete" for result in results) else 1
 
 
@@ -167,6 +167,6 @@ def _table(results: list[dict[str, Any]], title: str) -> Table:
             takeover.get("target_rate"),
             summary.get("tokens", {}).get("target_share"),
         )
-        wall = seconds(summary.get("time", {}).get("wall_s"))
-        table.add_row(result["name"], result["status"], *(percent(share).removesuffix(" %") for share in shares), wall)
+        time = seconds(running(summary.get("time", {})))
+        table.add_row(result["name"], result["status"], *(percent(share).removesuffix(" %") for share in shares), time)
     return table

@@ -216,14 +216,18 @@ def resolve(
 ) -> RunConfig:
     """The configuration from defaults ← preset ← run file ← options ← `key=value` assignments; later ones win.
 
-    Without a preset, runs on the bundled pair use `bundled` and all others `paper`. Raises `InputError` with the key,
+    Without a preset, runs on the bundled pair use `bundled` and all others `paper`; the configuration that a run saved
+    is whole, and is given as run file without any. Raises `InputError` with the key,
     the value and what would be right.
     """
     given = {} if run_file is None else read_run_file(run_file)
     given.pop("servers", None)  # what `atts launch` reads of the same file
     given = _over(given, [("preset", preset), *(options or {}).items()])
     given = _over(given, map(_entry, assignments))
-    name = given.pop("preset", None) or ("bundled" if _is_bundled(given) else "paper")
+    name = given.pop("preset", None)
+    if name is None and run_file is not None and _is_saved(run_file):
+        return validated(given)
+    name = name or ("bundled" if _is_bundled(given) else "paper")
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     return validated(_over(PRESETS[name].run, given.items()))
@@ -244,13 +248,29 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
 
 
 def read_run_file(path: Path) -> dict[str, Any]:
-    """The keys of a run file (TOML)."""
+    """The keys of a run file (TOML), or of the configuration that a run saved in its folder (`run.json`)."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return _saved_keys(path, json.loads(text)) if _is_saved(path) else tomllib.loads(text)
     except OSError as error:
-        raise InputError(f"run file {path}: {error.strerror or error}") from error
+        hint = f" (its configuration is {path / 'run.json'})" if (path / "run.json").is_file() else ""
+        raise InputError(f"run file {path}: {error.strerror or error}{hint}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"run file {path}: not JSON: {error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"run file {path}: {error}") from error
+
+
+def _is_saved(path: Path) -> bool:
+    return path.suffix == ".json"
+
+
+def _saved_keys(path: Path, content: Any) -> dict[str, Any]:
+    """The keys that have a value in the configuration of a run's `run.json`."""
+    config = content.get("config") if isinstance(content, Mapping) else None
+    if not isinstance(config, Mapping):
+        raise InputError(f"run file {path}: not the run.json of a run; a run file of your own is TOML (run.toml)")
+    return {key: value for key, value in config.items() if value is not None}
 
 
 def toml_lines(values: Mapping[str, Any]) -> str:

@@ -56,7 +56,7 @@ def draw_frontier(path: Path, runs: Sequence[Compared]) -> None:
     tokens, time = page.subplots(1, 2, sharey=True)
     for axes, label, cost in (
         (tokens, "tokens written by the target", "target_tokens"),
-        (time, "wall time, s", "wall_s"),
+        (time, "time running, s", "running_s"),
     ):
         for one in runs:
             estimate, at = one.accuracy["maj@k"], getattr(one, cost)

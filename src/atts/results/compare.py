@@ -32,7 +32,8 @@ class Compared:
 
     `data` is what to call its problems: a subset's name says that it is one.
     That is asked only within a `group`: two or more complete runs with the same questions, by number; None without one.
-    Tokens and seconds are of the whole run; `difference` is None for the first run, and where no question is shared.
+    Tokens and seconds are of the whole run, `running_s` without the time in which models loaded. `difference` is None
+    for the first run, and where no question is shared.
     """
 
     name: str
@@ -47,6 +48,8 @@ class Compared:
     target_read: int
     draft_tokens: int
     wall_s: float
+    loading_s: float
+    running_s: float
     chain_s: float | None
     group: int | None
     best: bool
@@ -88,6 +91,8 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
                 target_read=tokens["prefilled"],
                 draft_tokens=tokens["draft"],
                 wall_s=time["wall_s"],
+                loading_s=time["loading_s"],
+                running_s=time["running_s"],
                 chain_s=time["chain_s"]["p50"],
                 group=groups[place],
                 best=best[place],

@@ -188,8 +188,10 @@ def _summary(
     record = Record(folder.config, problems, calibrator, lambda answer: by_answer.get(answer, answer))
     record.take_up(journal, folder.sessions(), lambda chain: verdicts[chain.problem, chain.sample])
     record.warnings.extend(written.get("warnings", []))
+    times = written.get("time", {})
+    record.loaded(max(0.0, (times.get("loading_s") or 0.0) - record.loading))  # of a session that ended while it loaded
     return record.summary(
-        wall=max(written.get("time", {}).get("wall_s") or 0.0, journal.last_time),
+        wall=max(times.get("wall_s") or 0.0, journal.last_time),
         engines={role: info for role in Role if (info := _engine(written, role)) is not None},
     )
 

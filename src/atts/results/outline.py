@@ -10,12 +10,15 @@ from typing import Any
 def outline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The figures of a summary by name. Models and servers say part of it: escape it where markup means something."""
     chains, tokens, time = summary["chains"], summary["tokens"], summary["time"]
+    if summary["status"] != "complete":
+        yield "status", _status(summary)
     if summary.get("data"):
         yield "data", summary["data"]
     yield "problems × samples", f"{summary['problems']} × {summary['samples']}"
     yield "chains", _chains(chains)
-    for name, estimate in summary["accuracy"].items():
-        yield name.replace("@k", f"@{summary['samples']}"), interval(estimate)
+    for name in metrics(summary["accuracy"], summary["samples"]):
+        said = interval(summary["accuracy"][name]) + _rests_on(name, summary)
+        yield name.replace("@k", f"@{summary['samples']}"), said
     if (takeover := summary["takeover"]) is not None:
         yield "takeover rate", f"{interval(takeover['rate'])}, promised {percent(takeover['target_rate'])}"
     yield "tokens kept", f"{tokens['kept']:,}, {percent(tokens['target_share'])} written by the target"
@@ -28,15 +31,24 @@ def outline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "tokens scored",
             f"{tokens['scored']:,} (prefilled {tokens['prefilled']:,}, cached {tokens['cached']:,})",
         )
-    yield (
-        "time",
-        f"{seconds(time['wall_s'])}, a chain {seconds(time['chain_s']['p50'])} (p99 {seconds(time['chain_s']['p99'])})"
-        f", an answer {seconds(time['answer_s']['p50'])}",
-    )
+    yield "time", f"{seconds(running(time))} running, after {seconds(time.get('loading_s', 0.0))} of loading"
+    chain, answer = time["chain_s"], time["answer_s"]
+    yield "a chain, an answer", f"{seconds(chain['p50'])} (p99 {seconds(chain['p99'])}), {seconds(answer['p50'])}"
     for reason, count in summary["errors"].items():
         yield "failed", f"{count} × {reason}"
     for warning in summary["warnings"]:
         yield "warning", warning
+
+
+def metrics(names: Iterable[str], samples: int) -> list[str]:
+    """The metrics that say something: with one sample a problem all of them are pass@1."""
+    return [name for name in names if samples > 1 or name == "pass@1"]
+
+
+def running(time: Mapping[str, Any]) -> float | None:
+    """Seconds of a run without those in which its models loaded (of which older runs say nothing)."""
+    value: float | None = time.get("running_s", time.get("wall_s"))
+    return value
 
 
 def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
@@ -67,6 +79,25 @@ def seconds(value: float | None) -> str:
     minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _status(summary: Mapping[str, Any]) -> str:
+    """What a reader has to know before any figure."""
+    chains = summary["chains"]
+    if summary["status"] == "failed":
+        return f"failed: {chains['error']} of {chains['wanted']} chains"
+    ended = chains["done"] + chains["error"] + chains["cancelled"]
+    return f"{summary['status']}: {ended} of {chains['wanted']} chains have ended"
+
+
+def _rests_on(metric: str, summary: Mapping[str, Any]) -> str:
+    """On how little a figure rests, where that is less than the run was to give."""
+    chains, questions = summary["chains"], summary["accuracy"][metric].get("questions")
+    if summary["status"] == "complete":
+        return ""
+    if metric == "pass@1":
+        return f" of {chains['done']} of {chains['wanted']} chains"
+    return f" of {questions} of {summary['problems']} problems"
 
 
 def _chains(chains: Mapping[str, int]) -> str:

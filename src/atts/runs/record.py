@@ -6,6 +6,7 @@ from its journal.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,10 @@ class Record:
         self._calibrator = calibrator
         self._alarm = DriftAlarm(config.seed, config.samples)
         self.warnings: list[str] = []
+        self.earlier: list[tuple[Chain, bool | None]] = []
+        """The chains that earlier sessions ended, with their verdicts."""
+        self.loading = 0.0
+        """Seconds in which engines were made ready, of all sessions."""
         names = [problem.id for problem in problems]
         self._tally = Tally(names, config.vote_rule(vote))
 
@@ -53,7 +58,10 @@ class Record:
             self._calibrator.replay(decision)
             self._alarm.observe(decision.chunk, decision.score)
         for chain in journal.chains.values():
-            self._tally.chain(chain, verdict(chain))
+            correct = verdict(chain)
+            self._tally.chain(chain, correct)
+            self.earlier.append((chain, correct))
+        self.loading = sum(loading_seconds(session) for session in sessions)
         ended = Counter(problem for problem, _ in journal.chains)
         for problem, chains in ended.items():
             if chains == self._config.samples:
@@ -82,6 +90,10 @@ class Record:
         """Whether an earlier summary counts the same chains in the same way."""
         return self._tally.agrees_with(summary)
 
+    def loaded(self, seconds: float) -> None:
+        """A session's models have loaded, or its servers were reached and looked at, in so many seconds."""
+        self.loading += seconds
+
     def summary(self, wall: float, engines: Mapping[Role, EngineInfo]) -> dict[str, Any]:
         """The figures of all that was counted: what `summary.json` holds. `wall` is in seconds."""
         config = self._config
@@ -90,11 +102,18 @@ class Record:
             strategy=config.strategy,
             data=datasets.label(config.problems, split=config.split, subset=config.subset),
             wall=wall,
+            loading=min(wall, self.loading),
             certificate=self._calibrator.certificate() if controlled else None,
             rate=config.rate if controlled else None,
             engines=engines,
             warnings=self.warnings,
         )
+
+
+def loading_seconds(session: Mapping[str, Any]) -> float:
+    """How long a session's models took to load, if its line in `sessions.jsonl` says so."""
+    seconds = session.get("loading_s")
+    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < math.inf else 0.0
 
 
 def by_session(turns: Mapping[Key, list[Turn]], sessions: Sequence[Mapping[str, Any]]) -> list[list[Turn]]:

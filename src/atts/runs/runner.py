@@ -35,7 +35,7 @@ class Run:
         self._record = Record(setup.config, setup.problems, setup.calibrator, setup.grader.key)
         self._chains: Chains | None = None
         self._stopping = False
-        self._new = False  # nothing stood in the folder before
+        self._failed = False  # by an error, not by whoever interrupts it
         self._refused = False  # by the models, which are not those of the calibration file
 
     def stop(self) -> None:
@@ -49,13 +49,17 @@ class Run:
 
         Raises `InputError` if the folder holds another run, before anything is written; `EngineError` if an engine
         cannot be reached at all, `RunError` if the disk fails. What was finished is saved in any case, also when the
-        task is cancelled. Everything that the setup has opened is closed in the end.
+        task is cancelled; a run that failed before anything was finished leaves no folder. Everything that the setup
+        has opened is closed in the end.
         """
         try:
             self._folder = await asyncio.to_thread(self._open)
             writer = await asyncio.to_thread(self._folder.append)
             try:
                 return await self._resume(writer)
+            except Exception:
+                self._failed = True
+                raise
             finally:
                 await _to_its_end(self._save_journal(writer))
         finally:
@@ -64,8 +68,7 @@ class Run:
     def _open(self) -> RunFolder:
         """The folder: a new one, or that of an earlier session of the same run."""
         setup = self.setup
-        self._new = not RunFolder.exists(self.path)
-        if self._new:
+        if not RunFolder.exists(self.path):
             return RunFolder.create(self.path, setup.config, setup.problems, setup.contents, setup.plugins)
         folder = RunFolder.open(self.path)
         folder.refuse_if_different(setup.config)
@@ -74,8 +77,8 @@ class Run:
 
     async def _save_journal(self, writer: JournalWriter) -> None:
         await asyncio.to_thread(writer.close)
-        if self._refused and self._new:
-            await asyncio.to_thread(self._folder.discard)
+        if self._failed and not await asyncio.to_thread(lambda: self._folder.begun):
+            await asyncio.to_thread(self._folder.discard)  # nothing came of it, so there is nothing to go on with
 
     async def _close(self) -> None:
         await asyncio.to_thread(self.setup.grader.close)
@@ -86,6 +89,9 @@ class Run:
         journal = await asyncio.to_thread(self._take_up)
         wanted = self.setup.config.samples * len(self.setup.problems) - len(journal.chains)
         if not wanted and (summary := await asyncio.to_thread(self._last_summary)) is not None:
+            watch, time = fan_out(*self._sinks), journal.last_time
+            watch(self._started(journal, time))
+            watch(RunEnded(time))
             return summary
         return await self._execute(writer, journal, wanted)
 
@@ -103,18 +109,15 @@ class Run:
         return summary if summary is not None and self._record.agrees_with(summary) else None
 
     async def _execute(self, writer: JournalWriter, journal: Journal, wanted: int) -> dict[str, Any]:
-        config, clock = self.setup.config, _clock(journal.last_time)
+        clock = _clock(journal.last_time)
         emit = self._emitter(writer, clock)
-        ended = len(journal.chains)
-        emit(RunStarted(ended + wanted, ended, config.rate if self.setup.strategy.controlled else None, clock()))
+        emit(self._started(journal, clock()))
         infos = await asyncio.to_thread(self._folder.engines)
         for message in self._forewarnings(journal):
             emit(Warned(message, clock()))
         try:
             if wanted:
-                infos = await self._engine_infos()
-                await asyncio.to_thread(self._folder.begin_session, journal.last_time, ended, infos)
-                await self._check(emit, clock)
+                infos = await self._load(journal, emit, clock)
                 self._chains = Chains(self.setup, clock, emit, writer.chain)
                 if self._stopping:  # while the models were loading
                     self._chains.stop()
@@ -123,6 +126,25 @@ class Run:
             summary = await _to_its_end(self._save(clock(), infos))
             emit(RunEnded(clock()))
         return summary
+
+    def _started(self, journal: Journal, time: float) -> RunStarted:
+        config, turns = self.setup.config, [turn for chain in journal.turns.values() for turn in chain]
+        chains = config.samples * len(self.setup.problems)
+        rate = config.rate if self.setup.strategy.controlled else None
+        return RunStarted(chains, len(journal.chains), rate, time, turns, self._record.earlier)
+
+    async def _load(self, journal: Journal, emit: Sink, clock: Callable[[], float]) -> dict[Role, EngineInfo]:
+        """Make the engines ready; the time that this takes is not that of the chains, however it ends."""
+        before = clock()
+        try:
+            infos = await self._engine_infos()
+            await self._check(emit, clock)
+        finally:
+            seconds = clock() - before
+            self._record.loaded(seconds)
+        ended = len(journal.chains)
+        await asyncio.to_thread(self._folder.begin_session, journal.last_time, ended, seconds, infos)
+        return infos
 
     async def _save(self, wall: float, infos: dict[Role, EngineInfo]) -> dict[str, Any]:
         summary = await asyncio.to_thread(self._record.summary, wall, infos)

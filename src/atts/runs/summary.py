@@ -94,10 +94,12 @@ class Tally:
         rate: float | None,
         engines: Mapping[Role, EngineInfo],
         warnings: Sequence[str] = (),
+        loading: float = 0.0,
     ) -> dict[str, Any]:
         """The contract of `summary.json`; figures that do not exist are null. Times in seconds.
 
-        `data` is what to call the problems; a subset's name says that it is one.
+        `loading` is the part of the wall time before requests can be sent: models load, servers are looked at. `data`
+        is what to call the problems; a subset's name says that it is one.
         """
         return {
             "schema": 1,
@@ -111,7 +113,7 @@ class Tally:
             "takeover": self._takeover(rate, certificate or {}) if self._by_turn or certificate is not None else None,
             "vote": {"stop": self._rule.stop, "error": self._rule.error if self._rule.stop == "statistical" else None},
             "tokens": self._token_counts(),
-            "time": self._times(wall),
+            "time": self._times(wall, loading),
             "engines": {
                 role.value: {"engine": info.engine, "model": info.model, **info.details}
                 for role, info in engines.items()
@@ -165,10 +167,12 @@ class Tally:
         total = sum(kept.values())
         return counts | {"kept": total, "target_share": kept[Role.TARGET] / total if total else None}
 
-    def _times(self, wall: float) -> dict[str, Any]:
+    def _times(self, wall: float, loading: float) -> dict[str, Any]:
         chains = [chain.end - chain.start for chain in self._ended.values() if chain.status is Status.DONE]
         return {
             "wall_s": wall,
+            "loading_s": loading,
+            "running_s": wall - loading,
             "chain_s": _percentiles(chains),
             "answer_s": _percentiles(self._answer_times()),
             "draft_busy": _union(self._spans[Role.DRAFT]),

@@ -46,6 +46,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._journal = path / "journal.jsonl"
+        self._made: list[Path] = []  # folders that `create` made for it, the innermost first
         self.run = _read_json(path / "run.json")
         self.config = _config(path, self.run)
 
@@ -66,13 +67,16 @@ class RunFolder:
         """
         lines = b"".join(_PROBLEM.dump_json(problem) + b"\n" for problem in problems)
         _refuse_foreign(path, lines)
+        made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             path.mkdir(parents=True, exist_ok=True)
             atomic.write(path / "problems.jsonl", lines)
             atomic.write_json(path / "run.json", _description(config, contents or {}, plugins or {}))
         except OSError as error:
             raise InputError(f"{path}: cannot write there: {error.strerror or error}") from error
-        return cls(path)
+        folder = cls(path)
+        folder._made = made
+        return folder
 
     @classmethod
     def exists(cls, path: Path) -> bool:
@@ -119,12 +123,19 @@ class RunFolder:
                 change = f"{name} was {was}, is {is_}"
                 raise InputError(f"{self.path} holds another run: {change} (choose another --out)")
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything has happened: the journal holds a line."""
+        return self._journal.is_file() and self._journal.stat().st_size > 0
+
     def discard(self) -> None:
-        """Take back a run that could not begin: its files, and the folder if nothing else is in it."""
+        """Take back a run that could not begin: its files, and the folders that were made for it if nothing else is
+        in them."""
         for name in ("run.json", "problems.jsonl", "journal.jsonl", "sessions.jsonl", "summary.json"):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
-            self.path.rmdir()
+            for folder in self._made or [self.path]:
+                folder.rmdir()
 
     def problems(self) -> list[Problem]:
         """The problems of the run, in its order."""
@@ -158,8 +169,9 @@ class RunFolder:
         """Open the journal for writing, alone. Raises `InputError` if another process has it."""
         return JournalWriter(self._journal)
 
-    def begin_session(self, time: float, ended: int, engines: Mapping[Role, EngineInfo]) -> None:
-        """Note that the run begins or goes on, at this time of the run, with so many chains that have ended.
+    def begin_session(self, time: float, ended: int, loading: float, engines: Mapping[Role, EngineInfo]) -> None:
+        """Note that the run begins or goes on, at this time of the run, with so many chains that have ended, after its
+        engines took so many seconds to be ready.
 
         Raises `RunError` where the disk does not take it.
         """
@@ -167,6 +179,7 @@ class RunFolder:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "time": time,
             "ended": ended,
+            "loading_s": loading,
             "engines": {role.value: _INFO.dump_python(info, mode="json") for role, info in engines.items()},
         }
         path = self.path / "sessions.jsonl"
