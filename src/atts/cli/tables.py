@@ -60,7 +60,8 @@ def show(table: Table) -> None:
 def say(text: str) -> None:
     """Print a sentence, as wide as the screen; into a file, in one line."""
     console = screen()
-    console.print(text, overflow="fold", soft_wrap=_endless(console))
+    endless = _endless(console)
+    console.print(text, overflow="ignore" if endless else "fold", soft_wrap=endless)
 
 
 def _endless(console: Console) -> bool:
