@@ -91,7 +91,7 @@ def browser() -> Iterator[Browser]:
     except ImportError:
         found = None
     if found is None:
-        message = "needs a browser: apt-get install chromium; pip install 'atts-llm[browser]'"
+        message = "needs a browser: apt-get install chromium; pip install -c constraints.txt '.[browser]'"
         pytest.fail(message) if os.environ.get("ATTS_BROWSER") == "required" else pytest.skip(message)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=_FLAGS, timeout=180_000)

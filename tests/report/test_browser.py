@@ -231,6 +231,24 @@ def test_a_phone_scrolls_tables_and_finds_every_figure(show: Open, finished: Pat
     assert not show(finished).locator(".narrow").first.is_visible()
 
 
+@pytest.mark.parametrize("width", [320, 400])
+def test_a_phone_shows_the_figures_of_a_comparison_first(
+    width: int, show: Open, finished: Path, tmp_path: Path
+) -> None:
+    other = execute(tmp_path / "another-run-with-a-name-that-fills-a-phone-by-itself")
+    page = show(finished, other, width=width)
+    cells = page.locator(".comparison td")
+    assert cells.count() == 16
+    for cell in cells.all():
+        box = cell.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+    heads = [cell.get_attribute("data-head") for cell in cells.all()[:8]]
+    assert (heads[:2], heads[-1]) == (["pass@1", "maj@k"], "strategy")
+    shown = page.evaluate("getComputedStyle(document.querySelector('.comparison td'), '::before').content")
+    assert "pass@1" in shown
+    assert show(finished, other).locator(".comparison thead").is_visible()
+
+
 HOSTILE = {
     "script": "<script>alert(1)</script><script src=http://192.0.2.1/x.js></script>",
     "closing": "</script></style></textarea></title><h1 id=owned>owned</h1><style>body{display:none}</style>",

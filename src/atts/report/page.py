@@ -193,7 +193,11 @@ def _notices(run: LoadedRun, found: Blocks) -> list[str]:
             "are of these; rates, tokens and engines count the turns of open chains too. The same command continues it."
         )
     if chains["error"]:
-        said.append(f"{chains['error']} of {chains['wanted']} chains failed; they count as neither right nor wrong.")
+        reason, count = next(iter(run.summary["errors"].items()))
+        said.append(
+            f"{chains['error']} of {chains['wanted']} chains failed; they count as neither right nor wrong. "
+            f"Why{'' if count == chains['error'] else f', most often ({count} times)'}: {shorten(reason, 300)}"
+        )
     cancelled = Counter(chain.reason for chain in run.chains.values() if chain.status is Status.CANCELLED)
     for reason, count in cancelled.items():
         said.append(f"{count} of {chains['wanted']} chains were cancelled: {reason}.")
