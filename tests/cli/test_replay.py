@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -172,3 +174,24 @@ def test_what_cannot_be_done_is_said_in_one_line(scores: Path, options: list[str
 def test_a_question_has_a_sample_at_least(scores: Path) -> None:
     with pytest.raises(click.BadParameter, match="0 is not in the range"):
         CliRunner(catch_exceptions=False).invoke(cli, ["replay", str(scores), "--samples", "0"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("asked", [["tracked", "online"], ["tracked", "coin"], ["coin"], ["online", "online"], []])
+def test_the_decisions_of_every_calibrator_that_was_asked_for_are_written(
+    scores: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    out = tmp_path / "decisions.csv"
+    options = [part for name in asked for part in ("--calibrator", name)]
+    assert invoke(scores, "--score", "ppl", *options, "--decisions", out).exit_code == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    chunks = len(scores.read_text().splitlines()) - 1
+    assert Counter(row["calibrator"] for row in rows) == dict.fromkeys(asked or ["tracked"], chunks)
+    with pytest.raises(InputError, match="name a file"):
+        invoke(scores, "--score", "ppl", "--decisions", "-")
+
+
+@pytest.mark.parametrize("name", ["nofile.csv", "none/nofile.jsonl", "nofile.parquet", "nofolder"])
+def test_a_file_that_is_not_there_is_not_asked_for_its_columns(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path / name}: no such file")):
+        invoke(tmp_path / name)

@@ -130,6 +130,8 @@ def read_record(path: Path, score: str | None = None) -> Record:
     columns problem (or question), sample, turn (0 if absent) and that one, and may have chars and taken_over. Columns
     of perplexities are logged; a table that has one has log_perplexity.
     """
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
     record = _read_run(path, score) if path.is_dir() else _read_table(path, score)
     if not record.chains:
         raise InputError(f"{path}: no scored chunks there")

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 
 from atts import atomic
-from atts.cli.streams import in_json
+from atts.cli.streams import in_json, is_standard_output
 from atts.cli.tables import say, show
 from atts.config.run import RunConfig
 from atts.errors import InputError
@@ -79,6 +79,8 @@ def replay(
     from atts.calibration import replay as replays
     from atts.calibration.arrival import parse_order
 
+    if decisions is not None and is_standard_output(decisions):
+        raise InputError(f"--decisions {decisions}: standard output holds the table; name a file")
     record = replays.read_record(scores, score)
     order = order or ("inflight:64" if record.config is None else "recorded")
     first = seed if seed is not None else record.config.seed if record.config else 0
@@ -90,7 +92,8 @@ def replay(
         for settings in _all_settings(record, asked, warm)
     ]
     if decisions:
-        _write_decisions(decisions, record, done[:-1] or done)
+        asked_for = done if COIN in asked["calibrators"] else done[:-1]
+        _write_decisions(decisions, record, asked_for or done)
     if plot:
         from atts.report.charts import draw_replay
 
@@ -147,7 +150,8 @@ def _all_settings(
         "samples": asked["samples"] or (run.samples if run else record.samples),
         "hard_budget": _first(asked["hard_budget"], run and run.hard_budget, False),
     }
-    names = [name for name in asked["calibrators"] or [run.calibrator if run else "tracked"] if name != COIN]
+    given = asked["calibrators"] or [run.calibrator if run else "tracked"]
+    names = [name for name in dict.fromkeys(given) if name != COIN]
     own = {key: _of(run, asked, key) for key in ("strength", "gain", "window", "by_turn", "compat", "scope")}
     return [
         resolve_settings(

@@ -15,7 +15,9 @@ FOLDER = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUN...")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="HTML file [report.html in the first RUN]")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="HTML file, or - [report.html in the first RUN]"
+)
 @click.option(
     "--timeline", type=click.Path(path_type=Path, dir_okay=False), help="write this trace (JSON) instead, of one RUN"
 )
@@ -41,11 +43,11 @@ def report(runs: tuple[Path, ...], out: Path | None, timeline: Path | None) -> N
         from atts.report.timeline import write_timeline
 
         warn(loaded[0].path, gaps(loaded[0].damaged, loaded[0].unused))
-        written = write_timeline(loaded[0], timeline)
+        written = write_timeline(loaded[0], Path("/dev/stdout") if str(timeline) == "-" else timeline)
         console.print(f"{timeline}: {written:,} events", soft_wrap=True)
         return
     from atts.report.page import write_page
 
-    path = out or runs[0] / "report.html"
+    path = Path("/dev/stdout") if str(out) == "-" else out or runs[0] / "report.html"
     size = write_page(loaded, path)
     console.print(f"{path}: {size / 1e6:.1f} MB", soft_wrap=True)
