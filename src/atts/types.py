@@ -210,10 +210,12 @@ class Piece:
 class Turn:
     """One turn of a chain: the draft's chunk, what was made of it, and what the target wrote.
 
-    `scores` holds every raw score by name (`perplexity`, …), so that a run can be scored again. `replaced` says that
-    the draft's chunk was dropped and only the takeover stands. `draft` is None where the target writes alone.
+    The chunk: `draft`, None where the target writes alone. What was made of it: `scores`, every raw score by name
+    (`perplexity`, …), so that a run can be scored again, with their cost (`scored`, `scoring`), and the `decision`.
+    What the target wrote: `takeover`. `replaced` says that the chunk was dropped and only what came later stands.
 
-    For methods that do more in a turn: `more` stands behind the takeover; `dropped` was written, looked at and thrown
+    For methods that do more in a turn: `more` stands after all that, whoever wrote it (a chunk that the draft has drawn
+    again; runs of version 0.1.0 have it as the takeover); `dropped` was written, looked at and thrown
     away; `notes` are figures that the method needs to go on from here; `ended` says why it ends the chain by a rule of
     its own; `anew` says that all that stood before is dropped, so that what is kept of this turn is the whole chain.
     """

@@ -41,7 +41,7 @@ async def test_a_rejected_chunk_is_drawn_again_and_the_least_strange_draw_stands
         strangeness = [-sum(p.log_probabilities or ()) / len(p.ids) for p in turn.written]
         # A draw that was accepted stands; where none was, the least strange of all.
         assert turn.replaced or (len(turn.written) == 4 and strangeness[0] == min(strangeness))
-    assert made.target.requests == 0
+    assert made.target.requests == 0 and all(turn.takeover is None for turn in made.turns)
     assert {piece.author for turn in made.turns for piece in turn.written} == {Role.DRAFT}
     assert made.at_rest()
 
@@ -52,7 +52,7 @@ async def test_a_coin_takes_the_draw_that_it_accepts() -> None:
     await made.run(jobs(8, 6))
     accepted = [t for t in made.turns if t.decision and t.decision.rejected and len(t.written) < 4]
     assert accepted
-    assert all(turn.replaced and turn.kept == (turn.takeover,) for turn in accepted)
+    assert all(turn.replaced and turn.kept == turn.more for turn in accepted)
 
 
 async def test_redraws_are_as_hot_as_asked_for() -> None:
@@ -70,7 +70,7 @@ async def test_a_fork_takes_everything_from_the_best_sibling() -> None:
     forks = [turn for turn in made.turns if turn.anew]
     assert forks and engine.temperatures.count(1.3) > 0
     for fork in forks:
-        assert fork.takeover is not None and fork.takeover.usage.completion == 0
+        assert [piece.usage.completion for piece in fork.more] == [0]
         assert fork.notes["forked"] == 1
     assert {chain.status for chain in made.chains} == {Status.DONE}
     by_chain: dict[tuple[str, int], str] = {}

@@ -27,7 +27,7 @@ def by_perplexity(turns: Sequence[Turn]) -> float:
 
 def by_takeovers(turns: Sequence[Turn]) -> float:
     """1 over 1 + the number of takeovers."""
-    return 1 / (1 + sum(turn.takeover is not None for turn in turns))
+    return 1 / (1 + sum(turn.takeover is not None or turn.replaced for turn in turns))
 
 
 WEIGHINGS: dict[str, Callable[[Sequence[Turn]], float]] = {"perplexity": by_perplexity, "takeovers": by_takeovers}

@@ -32,7 +32,7 @@ class Context:
         return self._ids[role]
 
     def written(self, role: Role) -> tuple[int, ...]:
-        """The token ids behind the prompt."""
+        """The token ids after the prompt."""
         return tuple(self._ids[role][len(self._prompts[role]) :])
 
     def restart(self) -> None:

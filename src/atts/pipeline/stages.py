@@ -137,7 +137,7 @@ class Stages:
         return Scored(scores, usage, self._span(timer))
 
     async def ask(self, chain: ChainState, messages: Sequence[Message], top: int) -> Asked:
-        """The target's `top` likeliest next tokens behind a chat of its own, as text, likeliest first."""
+        """The target's `top` likeliest next tokens after a chat of its own, as text, likeliest first."""
         target = self.engines[Role.TARGET]
         prefix = await target.render(messages)
         async with self._stage(chain, Stage.SCORE) as timer:

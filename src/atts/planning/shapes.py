@@ -87,7 +87,9 @@ def _raw(turn: Turn, limit: int) -> _RawTurn:
     if turn.draft is None:  # the target alone: what it wrote is what the draft would have to write
         return min(limit, sum(piece.usage.completion for piece in turn.kept)), None, None
     score = turn.scores.get("log_perplexity")
-    taken = min(limit, turn.takeover.usage.completion) if turn.takeover else None
+    again = turn.more[0] if turn.replaced and turn.more else None  # drawn again by the draft itself
+    mended = turn.takeover or again
+    taken = min(limit, mended.usage.completion) if mended else None
     return min(limit, turn.draft.usage.completion), None if score is None else exp(score), taken
 
 

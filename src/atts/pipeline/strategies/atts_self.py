@@ -22,7 +22,7 @@ class AttsSelf(Strategy):
 
     With `remedy` `redraw` the chunk is drawn again until a draw is accepted, `redraws` times at most, after which the
     least strange of all draws stands. With `fork` the whole chain is dropped for a copy of its best sibling, the one
-    with the lowest mean perplexity less `alpha` a turn. Redraws, and the chunk behind a fork, are drawn at
+    with the lowest mean perplexity less `alpha` a turn. Redraws, and the chunk after a fork, are drawn at
     `temperature` (None: that of the draft). Scores cost no request where the engine returns log-probabilities with
     what it writes, and one prefill where not.
     """
@@ -75,7 +75,7 @@ class AttsSelf(Strategy):
         others = tuple(piece for piece in draws[1:] if piece is not best)
         if best is draft:
             return replace(turn, dropped=others)
-        return replace(turn, takeover=best, replaced=True, dropped=others)
+        return replace(turn, more=(best,), replaced=True, dropped=others)
 
     def _best_sibling(self, chain: ChainState) -> ChainState | None:
         """The open chain of the same problem that stands best, if there is another one that has begun."""
@@ -122,4 +122,4 @@ async def _fork(chain: ChainState, sibling: ChainState, turn: Turn, draft: Piece
     chain.restart()
     copy = replace(copy, text=await chain.context.text(copy))
     await chain.append(copy)
-    return replace(turn, takeover=copy, replaced=True, notes=notes, anew=True)
+    return replace(turn, more=(copy,), replaced=True, notes=notes, anew=True)

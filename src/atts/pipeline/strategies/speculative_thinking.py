@@ -28,7 +28,7 @@ class SpeculativeThinking(Strategy):
     length and in growing distance. `not_reasoning` hands every paragraph to the target; `begin` lets it write the first
     `begin_token_num` tokens; without `choose_large` the peek stands where both agree. A chain also ends when it holds
     more than `max_tokens` tokens. With `compat="reference"` words count wherever their letters stand ("wait" in
-    "waiting"), a check goes on behind the end of the text, and `help_think_word` stays where nothing follows it.
+    "waiting"), a check goes on after the end of the text, and `help_think_word` stays where nothing follows it.
     """
 
     name = "speculative-thinking"
