@@ -98,6 +98,14 @@ class Finish(StrEnum):
     END = "end"  # the model ended its text
     STOP = "stop"  # a stop string was written
     LENGTH = "length"  # the limit of new tokens was reached
+    FILTER = "content_filter"  # the server withheld the rest
+    REPETITION = "repetition"  # the server saw the model repeat itself
+    TOOL = "tool_calls"  # the model called a tool, which nobody here has
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing follows: the text is over for the model, or for its server."""
+        return self not in (Finish.STOP, Finish.LENGTH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from atts.engines.scripted import Script, ScriptedEngine
 from atts.pipeline.settings import ChainSettings
+from atts.types import Finish, Generation, Status, TokenIds
 
 from .conftest import Bench, jobs
 
@@ -49,3 +52,16 @@ async def test_an_answer_that_something_follows_ends_a_chain() -> None:
 async def test_where_the_turns_are_used_up_the_text_ends() -> None:
     assert await ended("choice", "We pick one. Answer: B", 22, turns=1) == ("end", "B")
     assert await ended("choice", "We pick one. Answer: Both", 22, turns=1) == ("turns", "B")
+
+
+@pytest.mark.parametrize("finish", [Finish.FILTER, Finish.REPETITION, Finish.TOOL])
+async def test_where_the_server_ends_the_text_its_word_is_the_reason(finish: Finish) -> None:
+    class Ending(ScriptedEngine):
+        async def generate(self, prefix: TokenIds, **settings: Any) -> Generation:
+            return replace(await super().generate(prefix, **settings), finish=finish)
+
+    bench = Bench(Ending(), Ending(), rate=0.5)
+    await bench.pool.run(jobs(1, 2))
+    for chain in bench.chains:
+        assert (chain.status, chain.reason, chain.turns) == (Status.DONE, finish.value, 1)
+        assert chain.text.startswith("Step 1")

@@ -73,6 +73,24 @@ async def test_a_run_survives_ten_per_cent_of_faults(
     assert Counter(line[:15] for line in lines)['{"kind":"chain"'] == 400
 
 
+@pytest.mark.parametrize("dialect", ["sglang", "vllm"])
+async def test_aborted_answers_and_numbers_for_infinity_change_no_figure(
+    dialect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Http.__init__, "__kwdefaults__", Http.__init__.__kwdefaults__ | {"first_wait": 0.001})
+    inner, summaries = ScriptedEngine(Script(write=two_in_three)), {}
+    for name, rate in (("clean", 0.0), ("faulty", 0.3)):
+        spoilt = [Faults(rate, ["abort", "sentinel"], seed=seed) for seed in (1, 2)]
+        async with serve(dialect, inner, faults=spoilt[0]) as draft, serve(dialect, inner, faults=spoilt[1]) as target:
+            wanted = config(f"{dialect}:{draft.url}", f"{dialect}:{target.url}", limit=10, samples=4, calibrator="coin")
+            summaries[name] = await run(wanted, tmp_path / name)
+    assert summaries["faulty"]["status"] == "complete"
+    assert summaries["faulty"]["accuracy"] == summaries["clean"]["accuracy"]
+    for line in (tmp_path / "faulty" / "journal.jsonl").read_text().splitlines():
+        scores = json.loads(line).get("scores") or {"log_perplexity": 0.0}
+        assert 0 <= scores["log_perplexity"] < 3
+
+
 def written(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 

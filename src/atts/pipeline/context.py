@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atts.engines.base import Engine
 from atts.pipeline.detokenizer import Detokenizer, Reading
-from atts.types import EngineInfo, Finish, GrowingIds, Message, Piece, Role
+from atts.types import EngineInfo, GrowingIds, Message, Piece, Role
 
 _THINK = "<think>"  # what templates of reasoning models open the answer with
 
@@ -73,7 +73,7 @@ class Context:
         return reading.text if reading.text or reading.held else piece.text
 
     async def _reading(self, piece: Piece) -> Reading:
-        key = piece.author, piece.ids, piece.finish is Finish.END
+        key = piece.author, piece.ids, piece.finish.over
         if key not in self._readings:
             decode = self._engines[piece.author].detokenize
             self._readings[key] = await self._texts[piece.author].read(decode, piece.ids, last=key[2])

@@ -61,11 +61,11 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class EndOfText:
-    """The model that wrote last has ended its text."""
+    """The model that wrote last has ended its text, or its server has."""
 
     def reason(self, chain: Standing) -> str:
-        """`end`."""
-        return "end" if chain.finish is Finish.END else ""
+        """`end`, or the server's word."""
+        return chain.finish.value if chain.finish is not None and chain.finish.over else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ FAULTS = {
     "truncated": "half of the JSON, then the connection is cut",
     "missing": "answer without log-probabilities",
     "nan": "one log-probability is NaN",
+    "sentinel": "one log-probability is -9999, which stands for minus infinity",
     "empty": "an answer without text and tokens",
+    "abort": "status 200, and half of the text ended by reason `abort`",
 }
 """Every fault by name. `slow start` is not among them: it is a server's `start_after`."""
 
@@ -115,27 +117,43 @@ _SPOILT: dict[str, frozenset[str]] = {
     "reset": frozenset(),
     "missing": _LOG_PROBABILITIES,
     "nan": _LOG_PROBABILITIES,
+    "sentinel": _LOG_PROBABILITIES,
+    "abort": frozenset({"finish_reason", "stop_reason", "text", "content"}),
     "empty": _LOG_PROBABILITIES | {"text", "output_ids", "token_ids", "tokens"},
 }
+
+
+_VALUES = {"nan": float("nan"), "sentinel": -9999.0}
 
 
 def _spoiled_entry(item: Any, fault: str) -> Any:
     if fault == "empty":
         return "" if isinstance(item, str) else [] if isinstance(item, list) else None
-    return _with_nan(item)
+    if fault == "abort":
+        return _aborted(item)
+    return _with_value(item, _VALUES[fault])
 
 
-def _with_nan(item: Any) -> Any:
-    """The last number among log-probabilities becomes NaN."""
+def _aborted(item: Any) -> Any:
+    """A reason becomes `abort`, as a word or as an object, and half of a text is left."""
+    if isinstance(item, dict):
+        return {"type": "abort", "message": "injected"}
+    if item in ("stop", "length"):
+        return "abort"
+    return item[: len(item) // 2] if isinstance(item, str) else None
+
+
+def _with_value(item: Any, value: float) -> Any:
+    """The last number among log-probabilities becomes this one."""
     if isinstance(item, dict):
         if "token_logprobs" in item:
-            return item | {"token_logprobs": _with_nan(item["token_logprobs"])}
-        return {key: entry | {"logprob": float("nan")} for key, entry in item.items()}
+            return item | {"token_logprobs": _with_value(item["token_logprobs"], value)}
+        return {key: entry | {"logprob": value} for key, entry in item.items()}
     if isinstance(item, list) and item:
         last = item[-1]
         if isinstance(last, list):  # [log-probability, id, text]
-            return [*item[:-1], [float("nan"), *last[1:]]]
-        return [*item[:-1], _with_nan(last) if isinstance(last, dict) else float("nan")]
+            return [*item[:-1], [value, *last[1:]]]
+        return [*item[:-1], _with_value(last, value) if isinstance(last, dict) else value]
     return item
 
 

@@ -61,11 +61,12 @@ class Http:
         first_wait: float = 0.5,
         patience: float = 0.0,
         health: str = "health",
+        query: str = "",
     ) -> None:
         """`timeout`, `first_wait` and `patience` are seconds, `timeout` for one attempt; `attempts` counts the first.
 
-        `concurrency` is the most requests at once. `health` is the path that answers 200 if the server is up. Raises
-        `InputError` for a key that no header can carry.
+        `concurrency` is the most requests at once. `health` is the path that does not answer 5xx if the server is up.
+        `query` is part of every address. Raises `InputError` for a key that no header can carry.
         """
         self.base_url = base_url.rstrip("/")
         self.limiter = Limiter(concurrency)
@@ -73,7 +74,8 @@ class Http:
         self._timeout = timeout
         self._attempts, self._first_wait = attempts, first_wait
         self._records: defaultdict[str, Record] = defaultdict(Record)
-        self._health = health
+        self.health = health
+        self._query = f"?{query}" if query else ""
         self.outage: Outage | None = WaitedOutage(self.base_url, self.healthy, patience) if patience else None
         self._background: set[asyncio.Task[Any]] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -83,8 +85,8 @@ class Http:
         """The JSON object that the server answers with; see `ask`."""
         return await self.ask(path, body, _as_it_is)
 
-    async def get(self, path: str) -> dict[str, Any]:
-        """The JSON object that stands there; see `ask`."""
+    async def get(self, path: str) -> Any:
+        """The JSON that stands there, an object or not; see `ask`."""
         return await self._persist(path, lambda: self._attempt("GET", path, None, _as_it_is, Kind(path)))
 
     async def ask(
@@ -103,20 +105,24 @@ class Http:
         """
         write = body if callable(body) else partial(_json, body)
         kind = kind or Kind(path)
-        return await self._persist(kind.name, lambda: self._attempt("POST", path, write(), read, kind))
+        return await self._persist(
+            kind.name, lambda: self._attempt("POST", path, write(), _of_object(read, self._url(path)), kind)
+        )
 
     async def healthy(self) -> bool:
         """Whether the server says that it is up, asked once."""
         try:
-            url = f"{self.base_url}/{self._health}"
-            async with self._open().get(url, timeout=aiohttp.ClientTimeout(total=_HEALTH)) as response:
-                return response.status == 200
+            timeout = aiohttp.ClientTimeout(total=_HEALTH)
+            async with self._open().get(self._url(self.health), timeout=timeout) as response:
+                return (
+                    response.status < 500
+                )  # 404 and 403 are what one says that knows no such path, or shows it to nobody
         except (TimeoutError, aiohttp.ClientError):
             return False
 
     def tell(self, path: str, body: Mapping[str, Any]) -> None:
         """Send something at once, without waiting for an answer or caring for failure."""
-        self._spawn(self._quietly(self._exchange("POST", f"{self.base_url}/{path}", _json(body))))
+        self._spawn(self._quietly(self._exchange("POST", self._url(path), _json(body))))
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -175,15 +181,15 @@ class Http:
         method: str,
         path: str,
         content: bytes | None,
-        read: Callable[[dict[str, Any]], T],
+        read: Callable[[Any], T],
         kind: Kind,
     ) -> T:
-        url = f"{self.base_url}/{path.lstrip('/')}"
+        url = self._url(path)
         clock = asyncio.get_running_loop().time
         async with self.limiter.hold():
             started = clock()
             try:
-                body = _object(url, await self._exchange(method, url, content))
+                body = _parsed(url, await self._exchange(method, url, content))
             except HttpError as error:
                 if error.status in BUSY or error.timed_out:
                     self.limiter.congested(started, clock())
@@ -198,6 +204,9 @@ class Http:
             record.faulty = 0
             self.limiter.answered(kind.like(result), seconds)
         return result
+
+    def _url(self, path: str) -> str:
+        return f"{self.base_url}/{path.lstrip('/')}{self._query}"
 
     async def _exchange(self, method: str, url: str, content: bytes | None) -> bytes:
         try:
@@ -270,7 +279,7 @@ def _json(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def _as_it_is(body: dict[str, Any]) -> dict[str, Any]:
+def _as_it_is(body: Any) -> Any:
     return body
 
 
@@ -301,11 +310,25 @@ def _reason(error: aiohttp.ClientError) -> str:
     return os.strerror(cause.errno) if plain and cause.errno else str(cause.strerror or cause)
 
 
-def _object(url: str, content: bytes) -> dict[str, Any]:
+def _parsed(url: str, content: bytes) -> Any:
+    """The JSON of an answer; raises what its status would have raised, where a server says 200 and means an error."""
     try:
         body = json.loads(content)
     except ValueError as error:
         raise AnswerError(f"{url}: the answer is not JSON", retryable=True) from error
-    if not isinstance(body, dict):
-        raise AnswerError(f"{url}: the answer is not a JSON object, but a {type(body).__name__}", retryable=True)
+    if isinstance(body, dict) and (body.get("object") == "error" or body.get("error")):
+        inner = body["error"] if isinstance(body.get("error"), dict) else body
+        code = inner.get("code")
+        raise refusal(url, code if isinstance(code, int) and code >= 400 else 500, {}, content)
     return body
+
+
+def _of_object(read: Callable[[dict[str, Any]], T], url: str) -> Callable[[Any], T]:
+    """The reader, for answers that are objects."""
+
+    def checked(body: Any) -> T:
+        if not isinstance(body, dict):
+            raise AnswerError(f"{url}: the answer is not a JSON object, but a {type(body).__name__}", retryable=True)
+        return read(body)
+
+    return checked

@@ -10,6 +10,9 @@ from atts.errors import EngineError, NoRoomError, ScoreError
 BUSY = frozenset({429, 503, 529})
 """Statuses by which a server says that it has too much to do."""
 
+NOT_SHOWN = frozenset({400, 403, 404, 405, 410, 501})
+"""Statuses of a path that a server does not have, or shows to nobody."""
+
 _RETRYABLE = frozenset({408, 409, 425, 500, 502, 504}) | BUSY
 _SHOWN = 200  # characters of a server's complaint
 _TOO_LARGE = 413
@@ -68,13 +71,18 @@ def refusal(url: str, status: int, headers: Mapping[str, str], content: bytes) -
     """
     body = content.decode("utf-8", "replace")
     message = f"{url}: {status} {' '.join(body.split())[:_SHOWN]}"
-    if status == _TOO_LARGE or (status not in _ELSEWHERE and _FULL.search(body)):
+    if status == _TOO_LARGE or (status not in _ELSEWHERE and says_full(body)):
         return NoRoomError(message)
     if _NOT_NUMBERS.search(body):
         return ScoreError(f"{url}: log-probabilities are not finite ({status})", retryable=True)
     return HttpError(
         message, status=status, body=body, retryable=status in _RETRYABLE, wait=_seconds(headers.get("Retry-After"))
     )
+
+
+def says_full(text: str) -> bool:
+    """Whether these are words for a context that is full."""
+    return _FULL.search(text) is not None
 
 
 def _seconds(retry_after: str | None) -> float | None:

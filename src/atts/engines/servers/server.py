@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.servers.address import Address, parse_address
 from atts.engines.servers.http import Http
 from atts.engines.servers.limiter import Kind
-from atts.errors import EngineError, InputError, NoRoomError, ScoreError
+from atts.errors import EngineError, NoRoomError
 from atts.types import ChainKey, EngineInfo, GrowingIds, Message, TokenIds, write_ids
 
 GENERATION = Kind("generation", lambda written: written.usage.completion)
@@ -35,7 +34,8 @@ class ServerEngine(Engine):
 
     def __init__(self, url: str, options: EngineOptions | None = None) -> None:
         self.options = options or EngineOptions()
-        self.url = checked_url(self.scheme, url)
+        self.address = parse_address(self.scheme, url)
+        self.url = self._base(self.address)
         self.http = Http(
             self.url,
             key=self.options.key,
@@ -44,6 +44,7 @@ class ServerEngine(Engine):
             attempts=_ATTEMPTS,
             patience=self.options.patience,
             health=self.health,
+            query=self.address.query,
         )
         self._known: EngineInfo | None = None
         self._tokenizer: TokenizerThread | None = None
@@ -77,6 +78,10 @@ class ServerEngine(Engine):
             self._tokenizer.close()
         await self.http.close()
 
+    def _base(self, address: Address) -> str:
+        """What paths are below: the server itself, since it speaks more than OpenAI's interface."""
+        return address.root
+
     async def _ask_info(self) -> EngineInfo:
         raise NotImplementedError
 
@@ -94,26 +99,12 @@ class ServerEngine(Engine):
     async def _optional(self, path: str) -> dict[str, Any]:
         """What the server answers there; nothing if it does not know the path."""
         try:
-            return await self.http.get(path)
+            found = await self.http.get(path)
         except EngineError as error:
             if getattr(error, "status", 0) in (400, 404, 405, 501):
                 return {}
             raise
-
-
-def checked_url(scheme: str, url: str) -> str:
-    """The URL without a slash at its end; raises `InputError` unless it is `http://host[:port][/path]`.
-
-    A user's name or password is refused, and not repeated: addresses are shown, and saved with a run.
-    """
-    if re.match(r"[^/]*//[^/]*@", url):
-        raise InputError(
-            f"{scheme}: an address takes no user name or password (a key goes into ATTS_DRAFT_API_KEY,"
-            " ATTS_TARGET_API_KEY or ATTS_API_KEY)"
-        )
-    if not re.fullmatch(r"https?://[^\s/,?#]+(/[^\s,?#]*)?", url):
-        raise InputError(f"{scheme}:{url}: write it as {scheme}:http://host:port")
-    return url.rstrip("/")
+        return found if isinstance(found, dict) else {}
 
 
 def with_ids(body: bytes, name: str, prefix: TokenIds, continuation: TokenIds = ()) -> bytes:
@@ -123,10 +114,3 @@ def with_ids(body: bytes, name: str, prefix: TokenIds, continuation: TokenIds = 
     parts = (written, last[:-1]) if last else (written[:-1],)  # without the comma after the last id
     # One copy of the context, however long it is.
     return b"".join((b'{"', name.encode(), b'":[', *parts, b"],", body[1:]))
-
-
-def finite(values: Sequence[Any], url: str) -> tuple[float, ...]:
-    """The values, all of them finite numbers; anything else is a `ScoreError`, and worth another try."""
-    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
-        raise ScoreError(f"{url}: log-probabilities are missing or not finite", retryable=True)
-    return tuple(map(float, values))

@@ -15,10 +15,13 @@ from typing import Any, TypeVar
 
 from atts.engines.base import Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.log_probabilities import finite, told
+from atts.engines.servers.answer import count, finish_of, models, part, table, whole_numbers
 from atts.engines.servers.limiter import Kind
+from atts.engines.servers.refusal import says_full
 from atts.engines.servers.replicas import open_replicas
-from atts.engines.servers.server import GENERATION, NEXT_TOKEN, SCORE, ServerEngine, finite, with_ids
-from atts.errors import EngineError, ScoreError
+from atts.engines.servers.server import GENERATION, NEXT_TOKEN, SCORE, ServerEngine, with_ids
+from atts.errors import AnswerError, EngineError, MissingScoreError, NoRoomError, ScoreError
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Sampling, Scoring, TokenIds, Usage
 
 T = TypeVar("T")
@@ -67,7 +70,10 @@ class SglangEngine(ServerEngine):
         }
         faithful = sampling.temperature in (0, 1)  # the server reports them after dividing by the temperature
         return await self._generate(
-            prefix, {"sampling_params": parameters}, lambda answer: self._generation(answer, stop, faithful), GENERATION
+            prefix,
+            {"sampling_params": parameters},
+            lambda answer: self._generation(answer, len(prefix), stop, faithful),
+            GENERATION,
         )
 
     async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
@@ -79,8 +85,9 @@ class SglangEngine(ServerEngine):
             "sampling_params": {"max_new_tokens": 0, "temperature": 0},
             "logprob_start_len": len(prefix) - 1,
         }
+        whole = len(prefix) + len(continuation)
         return await self._generate(
-            prefix, body, lambda answer: self._scoring(answer, continuation), SCORE, continuation
+            prefix, body, lambda answer: self._scoring(answer, whole, continuation), SCORE, continuation
         )
 
     async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
@@ -89,11 +96,9 @@ class SglangEngine(ServerEngine):
         body = {"sampling_params": {"max_new_tokens": 1, "temperature": 0}, "top_logprobs_num": top}
 
         def read(answer: dict[str, Any]) -> list[tuple[int, float]]:
-            try:
-                first = answer["meta_info"]["output_top_logprobs"][0]
-                return list(zip((int(e[1]) for e in first), finite([e[0] for e in first], self.url), strict=True))
-            except (KeyError, IndexError, TypeError, ValueError) as error:
-                raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
+            first = part(answer, "meta_info", "output_top_logprobs", 0, source=self.url, error=MissingScoreError)
+            values = finite([part(entry, 0, source=self.url) for entry in first], self.url)
+            return list(zip(self._ids(first, "output_top_logprobs"), values, strict=True))
 
         return await self._generate(prefix, body, read, NEXT_TOKEN)
 
@@ -124,43 +129,54 @@ class SglangEngine(ServerEngine):
             abort()  # a connection that is closed is noticed after seconds only
             raise
 
-    def _generation(self, answer: dict[str, Any], stop: Sequence[str], faithful: bool) -> Generation:
-        try:
-            meta = answer["meta_info"]
-            reason = meta["finish_reason"]
-            entries = meta["output_token_logprobs"]
-            ids = [int(entry[1]) for entry in entries]
-            text = str(answer["text"])
-            kind, matched = reason["type"], reason.get("matched")
-            usage = Usage(int(meta["prompt_tokens"]), int(meta.get("cached_tokens", 0)), int(meta["completion_tokens"]))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise EngineError(f"{self.url}: not the answer of SGLang's /generate", retryable=True) from error
-        if kind == "abort":
-            raise EngineError(f"{self.url}: aborted: {reason.get('message', 'no reason given')}", retryable=True)
+    def _generation(self, answer: dict[str, Any], prompt: int, stop: Sequence[str], faithful: bool) -> Generation:
+        meta, text = table(answer, "meta_info", source=self.url), part(answer, "text", source=self.url)
+        finish, matched = self._finish(part(meta, "finish_reason", source=self.url), stop)
+        entries = meta.get("output_token_logprobs")
+        if entries:
+            ids, values = self._ids(entries, "output_token_logprobs"), told([entry[0] for entry in entries], self.url)
+        else:  # a server that was started without them
+            ids, values = whole_numbers(part(answer, "output_ids", source=self.url), self.url, "output_ids"), None
         if not ids:
-            raise EngineError(f"{self.url}: an answer without a single token", retryable=True)
+            raise AnswerError(f"{self.url}: an answer without a single token", retryable=True)
+        usage = Usage(
+            count(meta.get("prompt_tokens"), prompt),
+            count(meta.get("cached_tokens")),
+            count(meta.get("completion_tokens"), len(ids)),
+        )
+        if finish is Finish.END and ids[-1] == matched:
+            ids, values = ids[:-1], values and values[:-1]
+        if not isinstance(text, str) or (ids and not text and not finish.over):
+            raise AnswerError(f"{self.url}: tokens without their text", retryable=True)
+        return Generation(ids, text, finish, usage, values if faithful else None)
+
+    def _finish(self, reason: Any, stop: Sequence[str]) -> tuple[Finish, Any]:
+        """Why the writing ended, and what it met: a stop string, or the id of an end token."""
+        said = reason if isinstance(reason, dict) else {"type": reason}
+        matched, message = said.get("matched"), str(said.get("message") or "")
+        if says_full(message):
+            raise NoRoomError(f"{self.url}: {message}")
         if isinstance(matched, str) and matched not in stop:  # "NaN happened" is said in this way
             raise EngineError(f"{self.url}: ended by {matched!r}, which is no stop string", retryable=True)
-        values = finite([entry[0] for entry in entries], self.url)
-        finish = Finish.LENGTH if kind == "length" else Finish.STOP if isinstance(matched, str) else Finish.END
-        if finish is Finish.END and ids[-1] == matched:
-            ids, values = ids[:-1], values[:-1]
-        if ids and not text and finish is not Finish.END:
-            raise EngineError(f"{self.url}: tokens without their text", retryable=True)
-        return Generation(tuple(ids), text, finish, usage, values if faithful else None)
+        finish = finish_of(said.get("type"), self.url, because=message)
+        return Finish.STOP if finish is Finish.END and isinstance(matched, str) else finish, matched
 
-    def _scoring(self, answer: dict[str, Any], continuation: TokenIds) -> Scoring:
-        try:
-            meta = answer["meta_info"]
-            entries = meta["input_token_logprobs"][1:]
-            said = [int(entry[1]) for entry in entries]
-            usage = Usage(int(meta["prompt_tokens"]), int(meta.get("cached_tokens", 0)))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ScoreError(f"{self.url}: log-probabilities of the prompt are missing", retryable=True) from error
+    def _scoring(self, answer: dict[str, Any], prompt: int, continuation: TokenIds) -> Scoring:
+        meta = table(answer, "meta_info", source=self.url, error=MissingScoreError)
+        self._finish(part(meta, "finish_reason", source=self.url), ())
+        entries = part(meta, "input_token_logprobs", source=self.url, error=MissingScoreError)
+        said = self._ids(entries, "input_token_logprobs", error=MissingScoreError)[1:]
         # The last id of a vocabulary, and those beyond it, are reported as 0.
         if len(said) != len(continuation) or any(a != b and a for a, b in zip(said, continuation, strict=True)):
-            raise ScoreError(f"{self.url}: log-probabilities are those of other tokens", retryable=True)
-        return Scoring(finite([entry[0] for entry in entries], self.url), usage)
+            raise MissingScoreError(f"{self.url}: log-probabilities are those of other tokens", retryable=True)
+        usage = Usage(count(meta.get("prompt_tokens"), prompt), count(meta.get("cached_tokens")))
+        return Scoring(finite([entry[0] for entry in entries[1:]], self.url), usage)
+
+    def _ids(self, entries: Any, name: str, error: type[EngineError] = AnswerError) -> tuple[int, ...]:
+        """The ids of entries that are each a log-probability and an id."""
+        if not isinstance(entries, list) or not all(isinstance(entry, list) and len(entry) > 1 for entry in entries):
+            raise error(f"{self.url}: {name} of the answer are no pairs of log-probability and id", retryable=True)
+        return whole_numbers([entry[1] for entry in entries], self.url, name)
 
     async def _ask_info(self) -> EngineInfo:
         # Versions before 0.5 know the second name only.
@@ -168,8 +184,10 @@ class SglangEngine(ServerEngine):
         server = await self._optional("server_info") or await self._optional("get_server_info")
         if not model:
             raise EngineError(f"{self.url}: does not speak SGLang's native interface (no model_info there)")
-        served = (await self._optional("v1/models")).get("data") or [{}]
-        length = served[0].get("max_model_len") or server.get("context_length") or server.get("max_req_input_len")
+        served = models(await self._optional("v1/models"))
+        length = (
+            (served[0].length if served else None) or server.get("context_length") or server.get("max_req_input_len")
+        )
         name = str(model.get("model_path", "unknown"))
         if self._tokenizer is None:
             self._tokenizer = TokenizerThread(str(model.get("tokenizer_path") or name))

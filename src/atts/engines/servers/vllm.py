@@ -8,14 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from atts.engines.base import PROBED, Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.log_probabilities import finite, told
+from atts.engines.servers.answer import Model, finish_of, models, part, table, usage_of, whole_numbers
 from atts.engines.servers.limiter import Kind
+from atts.engines.servers.refusal import NOT_SHOWN, HttpError
 from atts.engines.servers.replicas import open_replicas
-from atts.engines.servers.server import GENERATION, NEXT_TOKEN, SCORE, ServerEngine, finite, with_ids
-from atts.errors import EngineError, ScoreError
+from atts.engines.servers.server import GENERATION, NEXT_TOKEN, SCORE, ServerEngine, with_ids
+from atts.errors import AnswerError, EngineError, MissingScoreError, ScoreError
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
 T = TypeVar("T")
@@ -41,9 +45,10 @@ class VllmEngine(ServerEngine):
     spare = 1  # a score draws one token, for which there has to be room after a chunk
 
     def __init__(self, url: str, options: EngineOptions | None = None) -> None:
-        address, _, self.model = url.partition("#")
-        super().__init__(address.removesuffix("/").removesuffix("/v1"), options)
+        super().__init__(url, options)
+        self.model = self.address.model
         self._model = ""
+        self._interface = "v1/"  # where OpenAI's interface is, below the address
 
     async def render(self, messages: Sequence[Message]) -> list[int]:
         """The chat by the server's template."""
@@ -90,7 +95,9 @@ class VllmEngine(ServerEngine):
             "logprobs": 0,
             "return_token_ids": True,
         }
-        return await self._complete((prefix, ()), body, self._generation, GENERATION)
+        return await self._complete(
+            (prefix, ()), body, lambda choice, usage: self._generation(choice, usage, stop), GENERATION
+        )
 
     async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """Log-probabilities of the continuation; see `Engine.score`."""
@@ -112,12 +119,12 @@ class VllmEngine(ServerEngine):
         body = {"max_tokens": 1, "temperature": 0, "logprobs": top, "return_tokens_as_token_ids": True}
 
         def read(choice: dict[str, Any], usage: Usage) -> list[tuple[int, float]]:
+            first = table(choice, "logprobs", "top_logprobs", 0, source=self.url, error=MissingScoreError)
+            values = finite(list(first.values()), self.url)
             try:
-                first = choice["logprobs"]["top_logprobs"][0]
-                values = finite(list(first.values()), self.url)
                 pairs = [(int(key.removeprefix("token_id:")), value) for key, value in zip(first, values, strict=True)]
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-                raise ScoreError(f"{self.url}: no log-probabilities of the next token", retryable=True) from error
+            except ValueError as error:
+                raise MissingScoreError(f"{self.url}: the next tokens have no ids", retryable=True) from error
             return sorted(pairs, key=lambda pair: -pair[1])[:top]
 
         return await self._complete((prefix, ()), body, read, NEXT_TOKEN)
@@ -133,45 +140,50 @@ class VllmEngine(ServerEngine):
         plain = json.dumps({"model": self._model, **body}, separators=(",", ":")).encode()
 
         def read_choice(answer: dict[str, Any]) -> T:
-            try:
-                choice, usage = answer["choices"][0], usage_of(answer.get("usage") or {})
-            except (KeyError, IndexError, TypeError, ValueError) as error:
-                raise EngineError(f"{self.url}: not an answer of /v1/completions", retryable=True) from error
-            return read(choice, usage)
+            choice = table(answer, "choices", 0, source=self.url)
+            return read(choice, usage_of(answer.get("usage"), prompt=length))
 
-        return await self.http.ask("v1/completions", lambda: with_ids(plain, "prompt", *prompt), read_choice, kind)
+        length = sum(map(len, prompt))
+        return await self.http.ask(
+            f"{self._interface}completions", lambda: with_ids(plain, "prompt", *prompt), read_choice, kind
+        )
 
-    def _generation(self, choice: dict[str, Any], usage: Usage) -> Generation:
-        if "token_ids" not in choice:
+    def _generation(self, choice: dict[str, Any], usage: Usage, stop: Sequence[str]) -> Generation:
+        if choice.get("token_ids") is None:
             raise EngineError(f"{self.url}: returns no token ids (vLLM 0.10.2 or later is needed)")
-        try:
-            ids = [int(token) for token in choice["token_ids"]]
-            text = str(choice["text"])
-            reason, matched = choice["finish_reason"], choice.get("stop_reason")
-            tokens, values = choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise EngineError(f"{self.url}: not an answer of vLLM's /v1/completions", retryable=True) from error
-        if not ids or len(values) != len(ids):
-            raise EngineError(f"{self.url}: {len(ids)} tokens with {len(values)} log-probabilities", retryable=True)
-        values = finite(values, self.url)
-        finish = Finish.LENGTH if reason == "length" else Finish.STOP if isinstance(matched, str) else Finish.END
-        if finish is Finish.END:
-            ids, values = ids[:-1], values[:-1]
-        elif not text:
-            raise EngineError(f"{self.url}: tokens without their text", retryable=True)
+        ids = whole_numbers(choice["token_ids"], self.url, "token_ids")
+        text, tokens, values = (
+            part(choice, *path, source=self.url)
+            for path in (("text",), ("logprobs", "tokens"), ("logprobs", "token_logprobs"))
+        )
+        if not ids or not isinstance(text, str) or not (len(values) == len(tokens) == len(ids)):
+            raise AnswerError(f"{self.url}: {len(ids)} tokens with {len(values)} log-probabilities", retryable=True)
+        likely, last = told(values, self.url), str(tokens[-1])
+        finish, matched = finish_of(part(choice, "finish_reason", source=self.url), self.url), choice.get("stop_reason")
+        if finish is Finish.END and (isinstance(matched, str) or any(string in text for string in stop)):
+            finish = Finish.STOP
+        usage = replace(usage, completion=usage.completion or len(ids))
+        if finish is Finish.END and (matched == ids[-1] or not (last and text.endswith(last))):
+            ids, likely = ids[:-1], likely and likely[:-1]  # the end token, which has no text
+        elif not text and not finish.over:
+            raise AnswerError(f"{self.url}: tokens without their text", retryable=True)
         elif finish is Finish.STOP:
-            text += _after_stop(text, str(tokens[-1]))
-        return Generation(tuple(ids), text, finish, usage, values)
+            text += _after_stop(text, last)
+        return Generation(ids, text, finish, usage, likely)
 
     def _scoring(self, choice: dict[str, Any], usage: Usage, start: int, continuation: TokenIds) -> Scoring:
+        if (reason := choice.get("finish_reason")) is not None:
+            finish_of(reason, self.url)
         entries = choice.get("prompt_logprobs")
         if not isinstance(entries, list) or len(entries) != start + len(continuation):
-            raise ScoreError(f"{self.url}: log-probabilities of the prompt are missing", retryable=True)
+            raise MissingScoreError(f"{self.url}: prompt_logprobs of the answer are missing", retryable=True)
         try:
             pairs = zip(entries[start:], continuation, strict=True)
             values = [entry[str(token)]["logprob"] for entry, token in pairs]
         except (KeyError, TypeError) as error:
-            raise ScoreError(f"{self.url}: log-probabilities are those of other tokens", retryable=True) from error
+            raise MissingScoreError(
+                f"{self.url}: log-probabilities are those of other tokens", retryable=True
+            ) from error
         return Scoring(finite(values, self.url), usage)
 
     async def _ask_tokens(self, body: dict[str, Any]) -> list[int]:
@@ -181,7 +193,7 @@ class VllmEngine(ServerEngine):
         tokens = answer.get("tokens")
         if not isinstance(tokens, list):
             raise EngineError(f"{self.url}: /tokenize returned no tokens")
-        return [int(token) for token in tokens]
+        return list(whole_numbers(tokens, self.url, "tokens"))
 
     async def _ask_info(self) -> EngineInfo:
         served = await self._served()
@@ -192,23 +204,35 @@ class VllmEngine(ServerEngine):
             engine="vllm",
             model=self._model.rstrip("/").rpartition("/")[2],
             vocabulary=await self._vocabulary(),
-            context_length=served.get("max_model_len"),
+            context_length=served.length,
             details={"url": self.url, "version": str(version or "unknown")},
         )
 
-    async def _served(self) -> dict[str, Any]:
+    async def _served(self) -> Model:
         """What the server says of the model that is meant: the one after `#` in the address, or else its first."""
-        served = (await self._optional("v1/models")).get("data") or []
-        if not served:
-            raise EngineError(f"{self.url}: does not speak OpenAI's interface (no v1/models there)")
-        wanted = self.model or str(served[0]["id"])
-        found = [entry for entry in served if entry.get("id") == wanted]
-        if not found:
-            names = ", ".join(str(entry.get("id")) for entry in served[:5])
+        found = await self._listed()
+        served = models(found)
+        if not (self.model or served):
+            raise EngineError(
+                f"{self.url}: names no model (at {self._interface}models); if it has that interface,"
+                f" name the model: {self.scheme}:{self.url}#model"
+            )
+        wanted = self.model or served[0].name
+        entry = next((entry for entry in served if entry.name == wanted), None)
+        if entry is None and served and isinstance(found, dict):
+            names = ", ".join(entry.name for entry in served[:5])
             raise EngineError(f"{self.url}: serves no {wanted!r} (it serves {names})")
         self._model = wanted
-        entry: dict[str, Any] = found[0]
-        return entry
+        return entry or Model(wanted)
+
+    async def _listed(self) -> Any:
+        """What the server answers where its models should be; nothing if it shows them to nobody."""
+        try:
+            return await self.http.get(f"{self._interface}models")
+        except HttpError as error:
+            if error.status in NOT_SHOWN:
+                return {}
+            raise
 
     async def _vocabulary(self) -> str:
         """A fingerprint: of the whole vocabulary by a local tokenizer, otherwise of how telling texts are cut."""
@@ -230,13 +254,6 @@ def sampling_parameters(sampling: Sampling, seed: int | None) -> dict[str, Any]:
     if seed is not None:
         parameters["seed"] = seed
     return parameters
-
-
-def usage_of(usage: dict[str, Any]) -> Usage:
-    """Tokens of a request, as OpenAI's interface counts them."""
-    details = usage.get("prompt_tokens_details") or {}
-    cached = details.get("cached_tokens") or 0
-    return Usage(int(usage.get("prompt_tokens", 0)), int(cached), int(usage.get("completion_tokens", 0)))
 
 
 def _after_stop(text: str, last: str) -> str:

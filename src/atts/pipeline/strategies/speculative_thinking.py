@@ -133,7 +133,7 @@ class SpeculativeThinking(Strategy):
         return {"doubts": 0, "recap": self.original_recap_token_num, "patience": self.recap_after_negative_num}
 
     def _checks(self, piece: Piece) -> bool:
-        ended = piece.finish is Finish.END and self.compat == "none"
+        ended = piece.finish.over and self.compat == "none"
         return not ended and self._count(self.verify, piece.text) > 0
 
     def _mood(self, text: str) -> int:
