@@ -61,7 +61,7 @@ async def test_where_the_server_ends_the_text_its_word_is_the_reason(finish: Fin
             return replace(await super().generate(prefix, **settings), finish=finish)
 
     bench = Bench(Ending(), Ending(), rate=0.5)
-    await bench.pool.run(jobs(1, 2))
+    await bench.run(jobs(1, 2))
     for chain in bench.chains:
         assert (chain.status, chain.reason, chain.turns) == (Status.DONE, finish.value, 1)
         assert chain.text.startswith("Step 1")
