@@ -67,6 +67,12 @@ def _is_hundredth(ours: sympy.Expr, theirs: sympy.Expr) -> bool:
                for side, other in ((ours, theirs), (theirs, ours)))  # fmt: skip
 
 
+def imaginary(parsed: list[Any]) -> list[Any]:
+    """With `i` as the imaginary unit throughout; math-verify takes it for a symbol here and there."""
+    unit = sympy.Symbol("i")
+    return [part.subs(unit, sympy.I) if isinstance(part, sympy.Expr) and part.has(unit) else part for part in parsed]
+
+
 def is_equation(expression: Any) -> bool:
     """Whether it is an equation, or a chain of them (`x = 2 + 3 = 5`)."""
     return isinstance(expression, sympy.Eq) or (

@@ -35,6 +35,9 @@ _PAIRS = {
 }
 _CLOSERS = frozenset(_PAIRS.values())
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[()\[\]{},;]|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])", re.DOTALL)
+_VECTOR = re.compile(
+    r"\(?\s*\\begin\{(?:[pb]?matrix|array)\}(?:\{c+\})?(.*)\\end\{(?:[pb]?matrix|array)\}\s*\)?", re.DOTALL
+)
 _PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])")
 
 
@@ -148,8 +151,16 @@ def collection(text: str) -> Collection | None:
             if len(parts) > 1 or (parts and left == "\\{"):
                 brackets = "()" if left in ("<", "\\langle") else left + right
                 return Collection(_spread(parts) if left == "\\{" else parts, brackets)
+    if (vector := _VECTOR.fullmatch(text)) and len(entries := _entries(vector[1])) > 1:
+        return Collection(entries, "()")
     parts = _spread(tuple(_parts(text)))
     return Collection(parts, "") if len(parts) > 1 else None
+
+
+def _entries(body: str) -> tuple[str, ...]:
+    """The entries of a matrix that has one row or one column; none where it has more of both."""
+    split = [line.strip() for line in re.split(r"\\\\" if "&" not in body else "&", body)]
+    return () if "&" in body and "\\\\" in body.rstrip("\\ ") else tuple(entry for entry in split if entry)
 
 
 def _spread(parts: tuple[str, ...]) -> tuple[str, ...]:

@@ -37,12 +37,14 @@ def comparer(seconds: int) -> Callable[[str, str], bool | str]:
 
     @lru_cache(maxsize=1024)  # a known answer is compared with many
     def read(text: str) -> Any:
-        return math_verify.parse(
-            f"\\boxed{{{text}}}",
-            extraction_config=(latex, math_verify.ExprExtractionConfig()),
-            parsing_timeout=seconds,
-            fallback_mode="no_fallback",
-            raise_on_error=True,
+        return expressions.imaginary(
+            math_verify.parse(
+                f"\\boxed{{{text}}}",
+                extraction_config=(latex, math_verify.ExprExtractionConfig()),
+                parsing_timeout=seconds,
+                fallback_mode="no_fallback",
+                raise_on_error=True,
+            )
         )
 
     def verified(known: Any, given: Any) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from atts.errors import needs_extra
 from atts.grading import forms
 from atts.grading.notation import LONGEST, plain
-from atts.grading.quantities import bare, is_words, parted, quantity
+from atts.grading.quantities import bare, is_words, named_value, parted, quantity
 from atts.grading.rules import Grader, Numeric
 from atts.grading.tex import tex
 from atts.grading.units import agree
@@ -81,7 +81,7 @@ class Math(Grader):
         """Whether two answers are equal; a text says why that cannot be told. Lists are compared by their elements."""
         if bare(answer) == bare(gold):
             return True
-        known, given = forms.as_interval(plain(gold)), forms.as_interval(plain(answer))
+        known, given = map(forms.as_interval, _unnamed(plain(gold), plain(answer)))
         if (verdict := _by_form(known, given)) is not None:
             return verdict
         if quantity(gold) is not None and quantity(answer) is not None:
@@ -136,6 +136,16 @@ class Math(Grader):
         except SilenceError as silence:
             return silence.reason
         return verdict if isinstance(verdict, str) else bool(verdict)
+
+
+def _unnamed(known: str, given: str) -> tuple[str, str]:
+    """Two answers without what only one of them says it is: `f(x) = 2x` beside `2x`."""
+    (name, value), (other, said) = named_value(known), named_value(given)
+    if name and "=" not in given:
+        return value, given
+    if other and "=" not in known:
+        return known, said
+    return known, given
 
 
 def _by_form(known: str, given: str) -> bool | None:

@@ -80,7 +80,7 @@ def plain(text: str) -> str:
     text = " ".join(text.split())
     if len(text) > LONGEST:
         return text
-    text = undecorated(text)
+    text = undecorated(text.replace("...", "\\ldots "))
     if not text.isascii():
         text = _spelled(text)
     for pattern, spelling in _SPELLINGS:

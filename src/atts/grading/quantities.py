@@ -43,7 +43,8 @@ _WORKED_OUT = re.compile(r"(?:[^A-Za-z\\]|\\(?:frac|cdot|times|div|sqrt)(?![A-Za
 _LETTERS = r"\\?[A-Za-z]+(?:_\{?\w+\}?)?'?"
 # What a number is said to be: x, x_1, AB, f(2), \angle ABC, |AB|, [ABC], m+n; but 2x is a product.
 _NAME = re.compile(
-    rf"{_LETTERS}|{_LETTERS}\s*\([^()=]{{1,20}}\)|\\(?:angle|overline|triangle|measuredangle)\s*\{{?\s*[A-Za-z ]+\}}?"
+    rf"{_LETTERS}|{_LETTERS}\s*\([^()=]{{1,20}}\)|\\(?:measured)?angle\s*[A-Za-z ]+"
+    rf"|\\(?:overline|overrightarrow|vec|hat|triangle)\s*\{{?\s*[A-Za-z ]+\}}?"
     rf"|m\s*\\angle\s*[A-Za-z ]+|[\[|][A-Z]{{2,6}}[\]|]|{_LETTERS}(?:\s*\+\s*{_LETTERS})+"
 )
 _OPERATOR = re.compile(
@@ -114,6 +115,14 @@ def number(text: str) -> Fraction | None:
 def is_name(text: str) -> bool:
     """Whether the left side of an equation only names what its right side is."""
     return _NAME.fullmatch(text) is not None and not _OPERATOR.search(text)
+
+
+def named_value(text: str) -> tuple[str, str]:
+    """The name and what it is said to be, of a plain text that says one (`f(x) = 2x`); "" and the text otherwise."""
+    left, equals, right = text.partition("=")
+    if equals and "=" not in right and left[-1:] not in "<>!" and right.strip() and is_name(left.strip()):
+        return left.strip().replace(" ", ""), right.strip()
+    return "", text
 
 
 def _sides(body: str) -> tuple[str, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from atts.grading.notation import undecorated
+from atts.grading.number_words import spoken_number
 
 # Units by their usual spelling, and how else they are written.
 _SPELLINGS = {
@@ -107,7 +108,7 @@ def split(body: str, *, shortest: int) -> tuple[str, str]:
     A word that is no unit counts as one if it has `shortest` letters or more and a number stands before it.
     """
     match = _BEHIND.search(body)
-    if match is None or not any(map(str.isdigit, body[: match.start()])):
+    if match is None or not (any(map(str.isdigit, body[: match.start()])) or spoken_number(body[: match.start()])):
         return body, ""
     unit = _usual(match[0].strip().rstrip("."), shortest)
     return (body[: match.start()].strip(), unit) if unit else (body, "")

@@ -133,10 +133,12 @@ def settled(answer: AnswerRule, text: str) -> bool:
     """Whether the text gives an answer that stays the same whatever follows.
 
     A piece may end in mid-word: `Answer: B` may become `Answer: Both`, `18` may become `180`. A digit goes on with a
-    word and with a number alike; an answer that it does not change has ended before.
+    word and with a number alike; an answer that it does not change has ended before. A rule whose `ending` finds fewer
+    answers has others that do not end a chain.
     """
-    found = answer(text)
-    return found is not None and answer(text + _GOES_ON) == found
+    ending: AnswerRule = getattr(answer, "ending", answer)
+    found = ending(text)
+    return found is not None and ending(text + _GOES_ON) == found
 
 
 class ProblemRule(Protocol):

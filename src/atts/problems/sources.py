@@ -155,7 +155,7 @@ BUNDLED = Source(
 )
 DIFFICULTIES: Mapping[str, tuple[int, int]] = {"easy": (3, 4), "hard": (7, 8)}
 """Subsets of the bundled family, by the fewest and the most operations of a problem; 4 to 6 are the default."""
-LOCAL = Source("a file of your own", "file", "yours", ("all",), grader="suited")
+LOCAL = Source("a file of your own", "file", "yours", ("all",), rule="auto", grader="suited")
 
 
 def as_source(

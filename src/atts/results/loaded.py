@@ -16,7 +16,9 @@ from atts.errors import InputError
 from atts.grading import graders
 from atts.results.export import chain_row, turn_row
 from atts.results.outline import html_table, interval, outline
+from atts.runs.answered import Answered
 from atts.runs.record import Record
+from atts.runs.setup import answer_rules, are_numbers
 from atts.stats.arrays import Floats
 from atts.stats.calibrators import CALIBRATORS
 from atts.stats.estimate import Outcomes, classes, majority, vote
@@ -185,7 +187,8 @@ def _summary(
     by_answer = {journal.chains[key].answer: vote for key, vote in votes.items()}
     settings = folder.config.calibrator_settings()
     calibrator = CALIBRATORS[settings.name](settings)  # without its recorded scores: it only counts
-    record = Record(folder.config, problems, calibrator, lambda answer: by_answer.get(answer, answer))
+    answered = _answered(folder.config, problems)
+    record = Record(folder.config, problems, calibrator, lambda answer: by_answer.get(answer, answer), answered)
     record.take_up(journal, folder.sessions(), lambda chain: verdicts[chain.problem, chain.sample])
     record.warnings.extend(written.get("warnings", []))
     times = written.get("time", {})
@@ -194,6 +197,15 @@ def _summary(
         wall=max(times.get("wall_s") or 0.0, journal.last_time),
         engines={role: info for role in Role if (info := _engine(written, role)) is not None},
     )
+
+
+def _answered(config: RunConfig, problems: Sequence[Problem]) -> Answered:
+    """The count of answers; without the ways of finding them where the rule is another package's, and not there."""
+    try:
+        rule = config.answer or datasets.describe(config.problems).rule
+        return Answered(rule, answer_rules(rule, numeric=are_numbers(problems))(False))
+    except InputError:
+        return Answered(config.answer or "?", lambda text: None)
 
 
 def _written(folder: RunFolder) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from atts import problems as datasets
 from atts.config.run import RunConfig
 from atts.pipeline.strategies import STRATEGIES
+from atts.runs.answered import Answered
 from atts.runs.summary import Tally
 from atts.stats.calibrator import Calibrator
 from atts.stats.drift import DriftAlarm
@@ -23,16 +24,22 @@ from atts.types import Chain, Decision, EngineInfo, Key, Problem, Role, Turn
 
 
 class Record:
-    """The record of one run. `vote` maps answers that mean the same to the same text.
+    """The record of one run. `vote` maps answers that mean the same to the same text, `answered` counts them.
 
     `calibrator` is told of the journal's decisions here; of new ones, who takes them tells it.
     """
 
     def __init__(
-        self, config: RunConfig, problems: Sequence[Problem], calibrator: Calibrator, vote: Callable[[str], str]
+        self,
+        config: RunConfig,
+        problems: Sequence[Problem],
+        calibrator: Calibrator,
+        vote: Callable[[str], str],
+        answered: Answered,
     ) -> None:
         self._config = config
         self._calibrator = calibrator
+        self._answered = answered
         self._alarm = DriftAlarm(config.seed, config.samples)
         self.warnings: list[str] = []
         self.earlier: list[tuple[Chain, bool | None]] = []
@@ -59,7 +66,7 @@ class Record:
             self._alarm.observe(decision.chunk, decision.score)
         for chain in journal.chains.values():
             correct = verdict(chain)
-            self._tally.chain(chain, correct)
+            self.chain(chain, correct)
             self.earlier.append((chain, correct))
         self.loading = sum(loading_seconds(session) for session in sessions)
         ended = Counter(problem for problem, _ in journal.chains)
@@ -74,6 +81,12 @@ class Record:
     def chain(self, chain: Chain, correct: bool | None) -> None:
         """A chain has ended; `correct` is None where nothing could be graded."""
         self._tally.chain(chain, correct)
+        self._answered.chain(chain)
+
+    @property
+    def unanswered(self) -> str:
+        """What to tell a person where hardly any chain has an answer; empty otherwise."""
+        return self._answered.warning()
 
     def decided(self, decision: Decision) -> bool:
         """A decision was taken: does the drift alarm ring? It hears decisions when they are taken, not when their
@@ -98,7 +111,7 @@ class Record:
         """The figures of all that was counted: what `summary.json` holds. `wall` is in seconds."""
         config = self._config
         controlled = STRATEGIES[config.strategy].controlled
-        return self._tally.summary(
+        figures = self._tally.summary(
             strategy=config.strategy,
             data=datasets.label(config.problems, split=config.split, subset=config.subset),
             wall=wall,
@@ -108,6 +121,7 @@ class Record:
             engines=engines,
             warnings=self.warnings,
         )
+        return figures | {"answers": self._answered.figures()}
 
 
 def loading_seconds(session: Mapping[str, Any]) -> float:

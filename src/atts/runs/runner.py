@@ -11,6 +11,7 @@ from atts.calibration.files import model_fingerprint
 from atts.engines import in_process
 from atts.errors import InputError, RunError
 from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, Sink, TurnEnded, Warned, fan_out
+from atts.runs.answered import Answered
 from atts.runs.chains import Chains
 from atts.runs.preflight import check
 from atts.runs.record import Record
@@ -32,7 +33,8 @@ class Run:
         self.setup = setup
         self.path = path or setup.default_path
         self._sinks = sinks
-        self._record = Record(setup.config, setup.problems, setup.calibrator, setup.grader.key)
+        answered = Answered(setup.rule, setup.answer(False))
+        self._record = Record(setup.config, setup.problems, setup.calibrator, setup.grader.key, answered)
         self._chains: Chains | None = None
         self._stopping = False
         self._failed = False  # by an error, not by whoever interrupts it
@@ -123,6 +125,8 @@ class Run:
                     self._chains.stop()
                 await self._chains.run(journal)
         finally:
+            if message := self._record.unanswered:
+                emit(Warned(message, clock()))
             summary = await _to_its_end(self._save(clock(), infos))
             emit(RunEnded(clock()))
         return summary

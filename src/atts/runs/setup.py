@@ -18,6 +18,7 @@ from atts.engines import SCHEMES, open_engine, scheme_of
 from atts.engines.base import Engine
 from atts.grading import extract as answers
 from atts.grading import graders
+from atts.grading.quantities import number
 from atts.grading.rules import Grader
 from atts.pipeline.recipe import AnswerRules
 from atts.pipeline.strategies import STRATEGIES, strategy_named
@@ -35,17 +36,18 @@ from atts.types import Chain, Problem, Role
 class Setup:
     """The parts of one run, which belong together. It opens nothing and writes nothing; `prepare` makes it.
 
-    `problems` are in the order of the run, `data` is what to call them. `answer` gives for "begins inside thinking"
-    the rule that finds the answer in a text. `calibration` holds the scores that `calibrator`, which learns as the run
-    goes on, has begun with. `engines` are not loaded yet, and closed by whoever runs them. `plugins` says of each part
-    that is none of this package's where it is from, with the version. `notices` are lines that a person should know
-    before the run begins.
+    `problems` are in the order of the run, `data` is what to call them. `rule` names the rule that finds the answer in
+    a text; `answer` gives it for texts that begin inside thinking (True) or do not. `calibration` holds the scores that
+    `calibrator`, which learns as the run goes on, has begun with. `engines` are not loaded yet, and closed by whoever
+    runs them. `plugins` says of each part that is none of this package's where it is from, with the version. `notices`
+    are lines that a person should know before the run begins.
     """
 
     config: RunConfig
     problems: tuple[Problem, ...]
     data: str
     prompt: Prompt
+    rule: str
     answer: AnswerRules
     grader: Grader
     score: Score
@@ -87,7 +89,8 @@ def prepare(config: RunConfig) -> Setup:
     problems = load_problems(config, notices.append)
     source = datasets.describe(config.problems)
     prompt = prompts.load(config.prompt or source.prompt)
-    answer = answer_rules(config.answer or source.rule)
+    rule = config.answer or source.rule
+    answer = answer_rules(rule, numeric=are_numbers(problems))
     grader = graders.named(config.grader or source.grader)
     score = SCORES[config.score]
     calibration, unrecorded = _calibration(config, [problem.id for problem in problems])
@@ -98,6 +101,7 @@ def prepare(config: RunConfig) -> Setup:
         problems=tuple(problems),
         data=datasets.label(config.problems, split=config.split, subset=config.subset),
         prompt=prompt,
+        rule=rule,
         answer=answer,
         grader=grader,
         score=score,
@@ -148,10 +152,16 @@ def open_engines(config: RunConfig, roles: Sequence[Role]) -> dict[Role, Engine]
     return {role: open_engine(getattr(config, role.value), config.engine_options(role)) for role in roles}
 
 
-def answer_rules(rule: str) -> AnswerRules:
-    """The rule of that name for texts that begin inside thinking, and for those that do not. Raises InputError."""
-    extractors = {thinking: answers.extractor(rule, thinking=thinking) for thinking in (False, True)}
+def answer_rules(rule: str, *, numeric: bool) -> AnswerRules:
+    """The rule of that name for texts that begin inside thinking, and for those that do not; `numeric` where answers
+    are numbers. Raises InputError."""
+    extractors = {thinking: answers.extractor(rule, thinking=thinking, numeric=numeric) for thinking in (False, True)}
     return extractors.__getitem__
+
+
+def are_numbers(problems: Sequence[Problem]) -> bool:
+    """Whether every known answer is a number, so that the last number of a text may be taken for one."""
+    return all(not problem.choices and number(problem.answer) is not None for problem in problems)
 
 
 def _calibration(config: RunConfig, problems: Sequence[str]) -> tuple[Calibration, int]:

@@ -1,0 +1,72 @@
+"""How many chains have an answer, by which way, and what is said where hardly any has one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from atts.config.run import resolve
+from atts.grading.extract import extractor
+from atts.results.loaded import load_run
+from atts.runs.answered import Answered
+from atts.runs.runner import Run
+from atts.runs.setup import are_numbers, prepare
+from atts.types import Chain, Problem, Status
+from tests.recorded import chain
+
+
+def ended(text: str, answer: str | None, status: Status = Status.DONE) -> Chain:
+    return chain("p", 0, text, answer, status)
+
+
+def test_ways_are_counted() -> None:
+    answered = Answered("auto", extractor("auto"))
+    for text in ("\\boxed{1}", "#### 1", "The answer is 1.", "The answer is 1.", "nothing"):
+        answered.chain(ended(text, extractor("auto")(text)))
+    answered.chain(ended("", None, Status.ERROR))
+    ways = {"box": 1, "####": 1, "stated": 2}
+    assert answered.figures() == {"rule": "auto", "finished": 5, "found": 4, "ways": ways}
+    assert answered.warning() == ""
+
+
+def test_a_rule_with_one_way_has_no_ways() -> None:
+    answered = Answered("boxed", extractor("boxed"))
+    answered.chain(ended("\\boxed{1}", "1"))
+    assert answered.figures()["ways"] == {}
+
+
+def test_hardly_any_answer_is_told_with_the_rule_and_an_end_of_text() -> None:
+    answered = Answered("boxed", extractor("boxed"))
+    for _ in range(20):
+        answered.chain(ended("So it is\n42, I think.", None))
+    answered.chain(ended("\\boxed{1}", "1"))
+    assert answered.warning().startswith(
+        "1 of 21 finished chains have an answer that rule boxed finds; one text ends: "
+    )
+    assert "So it is 42, I think." in answered.warning()
+
+
+def test_few_chains_say_nothing() -> None:
+    answered = Answered("boxed", extractor("boxed"))
+    answered.chain(ended("no", None))
+    assert answered.warning() == ""
+
+
+@pytest.mark.parametrize(("answers", "numbers"), [(["1", "1/2", "5 cm"], True), (["1", "Paris"], False)])
+def test_the_last_number_is_for_data_whose_answers_are_numbers(answers: list[str], numbers: bool) -> None:
+    assert are_numbers([Problem(str(n), "?", answer) for n, answer in enumerate(answers)]) is numbers
+
+
+def test_a_run_on_a_file_of_ones_own_uses_auto_and_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text("".join(json.dumps({"question": f"{n} + 1?", "answer": n + 1}) + "\n" for n in range(5)))
+    engines = {"draft": "scripted:1", "target": "scripted:1"}
+    config = resolve(options={"problems": str(file), "samples": 2, "answer": "boxed", **engines})
+    assert prepare(resolve(options={"problems": str(file), **engines})).rule == "auto"
+    summary = asyncio.run(Run(prepare(config), tmp_path / "run").execute())
+    assert summary["answers"]["rule"] == "boxed"
+    assert summary["answers"]["finished"] == summary["chains"]["done"]
+    assert load_run(tmp_path / "run").summary["answers"] == summary["answers"]
