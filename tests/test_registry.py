@@ -367,3 +367,23 @@ def test_a_whole_run_of_plug_ins_and_another_version_does_not_resume_it(tmp_path
 
     listed = run_atts("ls", cwd=tmp_path, site=site).stdout
     assert " ".join(listed.split()).count("(from atts-surprise 1.3)") == 8
+
+
+def test_on_the_command_line_one_line_and_status_2_and_who_does_not_ask_runs(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    install(site, "atts-broken", "0.1", "import no_such_thing", {"scores": "broken = {module}:it"})
+    (tmp_path / "at_hand.py").write_text(
+        "import atts.stats.scores as s\n@s.score('dread')\ndef f(evidence):\n    'How bad.'\n    return 1.0\n"
+    )
+    scripted = ("--draft=scripted:3", "--target=scripted:3", "--limit=1", "--samples=1", "--quiet")
+    for asked, status, says in (
+        (("run", "--score=broken", *scripted), 2, "error: score 'broken' of atts-broken 0.1 cannot be used: Module"),
+        (("run", "--score=at_hand:dred", *scripted), 2, "has no 'dred'"),
+        (("ls", "--from", "nowhere"), 2, "error: module 'nowhere' cannot be used: there is no module 'nowhere'"),
+        (("run", "--score=at_hand:dread", *scripted), 0, ""),
+    ):
+        done = run_atts(*asked, cwd=tmp_path, site=site)
+        assert done.returncode == status, done.stderr
+        assert says in done.stderr and len(done.stderr.splitlines()) <= 1
+    listed = run_atts("ls", "scores", "--from", "at_hand", cwd=tmp_path, site=site).stdout
+    assert "How bad (from" in listed and "cannot be used: ModuleNotFoundError" in " ".join(listed.split())

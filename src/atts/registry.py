@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import reduce
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from atts.errors import AttsError, InputError
@@ -169,12 +170,7 @@ class Registry(Collection[str], Generic[T]):
 
     def _in_module(self, module: str, path: str) -> _Found:
         """What stands there, or was registered there under that name."""
-        try:
-            found = import_from_here(module)
-        except ModuleNotFoundError as error:
-            if error.name and f"{module}.".startswith(f"{error.name}."):
-                raise ShapeError(f"there is no module {error.name!r}, here or installed") from error
-            raise
+        found = _module(module)
         registered = self._registered.get(path)
         if registered is not None and registered.source == module:
             return registered
@@ -213,6 +209,17 @@ class Registry(Collection[str], Generic[T]):
         return text if whence is None else f"{text} (from {whence.file or whence})"
 
 
+def load_module(name: str) -> ModuleType:
+    """A module, which may stand in the current folder; its decorators register what they decorate.
+
+    Raises `InputError` where there is none or it cannot be imported.
+    """
+    try:
+        return _module(name)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"module {name!r} cannot be used: {_reason(error)}") from error
+
+
 def unknown(kind: str, name: object, known: Iterable[str], *, of: str = "", instead: str = "") -> InputError:
     """The error for a name that there is not (`of` what): what may have been meant, and what there is."""
     names = list(known)
@@ -245,6 +252,15 @@ def first_line(thing: Any) -> str:
     """The first line of what a function or class says of itself."""
     own = thing.__doc__ if hasattr(thing, "__name__") else ""
     return (own or "").strip().partition("\n")[0].rstrip(".") or "not described"
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return import_from_here(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise ShapeError(f"there is no module {error.name!r}, here or installed") from error
+        raise
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from atts.cli.streams import in_json
 from atts.cli.tables import show
 from atts.origins import attribute
-from atts.registry import Registry
+from atts.registry import Registry, load_module
 
 KINDS: Mapping[str, str] = {
     "datasets": "atts.problems.sources:SOURCES",
@@ -35,9 +35,16 @@ def _lines(kind: str) -> dict[str, str]:
 
 @click.command()
 @click.argument("kind", type=click.Choice(list(KINDS)), required=False)
+@click.option("--from", "modules", multiple=True, metavar="MODULE", help="look into this module too; more than once")
 @click.option("--json", "as_json", is_flag=True, help="print as JSON")
-def ls(kind: str | None, as_json: bool) -> None:
-    """List what there is to choose from: all kinds, or one."""
+def ls(kind: str | None, modules: tuple[str, ...], as_json: bool) -> None:
+    """List what there is to choose from: all kinds, or one.
+
+    What installed packages bring stands beside what is built in, with where it is from. What a module's decorators
+    register is listed with --from; the module may stand in the current folder.
+    """
+    for module in modules:
+        load_module(module)
     found = {name: _lines(name) for name in KINDS if kind in (None, name)}
     if as_json:
         click.echo(in_json(found))
