@@ -205,6 +205,7 @@ def test_a_broken_package_harms_only_who_asks_for_it(site: Path, code: str, says
         (SOURCES, "def it(n): pass", "it has to take ()"),
         (PROMPTS, "it = 'text'", "it is of type str, not a function (problem)"),
         (CALIBRATORS, "def it(score): pass", "a calibrator is a class derived from"),
+        (CALIBRATORS, "from atts.stats.calibrators import RateCalibrator as it", "it does not define p_value"),
         (SCHEMES, "def it(address): pass", "it has to take (address, options)"),
     ],
 )
@@ -283,6 +284,7 @@ def test_an_opener_that_opens_no_engine_is_named(site: Path) -> None:
     ("give", "says"),
     [
         (lambda: [1], "data set given: item 0 is 1, no atts.types.Problem"),
+        (lambda: [Problem("p", "?", 42)], "item 0: id, question, answer and choices have to be texts"),  # type: ignore[arg-type]
         (lambda: [PROBLEM, PROBLEM], "1 ids stand for more than one problem, such as 'p'"),
         (lambda: 1 / 0, "'given' cannot be used: ZeroDivisionError"),
         (lambda: [], "given holds no problems"),

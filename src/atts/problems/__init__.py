@@ -113,6 +113,8 @@ def _given(name: str, function: Callable[[], Iterable[Problem]]) -> list[Problem
     for place, problem in enumerate(problems):
         if not isinstance(problem, Problem):
             raise InputError(f"data set {name}: item {place} is {problem!r:.80}, no atts.types.Problem")
+        if not all(isinstance(part, str) for part in (problem.id, problem.question, problem.answer, *problem.choices)):
+            raise InputError(f"data set {name}: item {place}: id, question, answer and choices have to be texts")
     if twice := [id_ for id_, count in Counter(problem.id for problem in problems).items() if count > 1]:
         raise InputError(f"data set {name}: {len(twice)} ids stand for more than one problem, such as {twice[0]!r}")
     return problems

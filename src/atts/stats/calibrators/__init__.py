@@ -33,6 +33,8 @@ def as_calibrator(name: str, thing: Any) -> type[RateCalibrator]:
     """A class derived from `RateCalibrator`."""
     if not (isinstance(thing, type) and issubclass(thing, RateCalibrator)):
         raise ShapeError("a calibrator is a class derived from atts.stats.calibrators.RateCalibrator")
+    if thing.p_value is RateCalibrator.p_value:
+        raise ShapeError("it does not define p_value")
     return thing
 
 
