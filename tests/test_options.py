@@ -30,6 +30,8 @@ def test_given_in_a_file_on_the_command_line_and_by_assignment(tmp_path: Path) -
     ("keys", "message"),
     [
         ({"strategy": "nonsense"}, "there is no strategy 'nonsense'"),
+        ({"strategy": 3}, "there is no strategy '3'"),
+        ({"strategy": ["atts"]}, "there is no strategy"),
         (
             {"strategy": "specreason", "options": {"x": 1}},
             "there is no option 'x' of strategy specreason; there are",

@@ -142,6 +142,8 @@ class Registry(Collection[str], Generic[T]):
             yield
 
     def _find(self, name: str) -> _Found:
+        if not isinstance(name, str):  # a run file may have anything in the place of a name
+            raise unknown(self.kind, name, self, instead=self._instead)
         if name in self._builtin:
             thing = self._builtin[name]
             return _Found(attribute(thing) if isinstance(thing, str) else thing)
