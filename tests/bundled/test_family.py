@@ -109,7 +109,7 @@ def test_a_question_reads_back(seed: int, operations: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"split": "dev"}, "split: 'dev' is unknown; choose one of train, calibration, test"),
+        ({"split": "dev"}, "there is no split 'dev' of bundled; there are: train, calibration, test"),
         ({"n": 0}, "problems: 0 asked for"),
         ({"operations": (0, 4)}, "operations: 0 to 4"),
         ({"operations": (4, 9)}, "operations: 4 to 9"),

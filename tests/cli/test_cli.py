@@ -198,4 +198,5 @@ def test_ls_lists_every_kind(tmp_path: Path) -> None:
 
 def test_an_unknown_command(tmp_path: Path) -> None:
     done = run_atts("fly", cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "fly" in done.stderr
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "no command 'fly'; there are" in done.stderr
+    assert "(did you mean 'run'?)" in run_atts("rn", cwd=tmp_path).stderr

@@ -87,7 +87,7 @@ def test_gradings_are_saved_whole_and_never_overwritten(run: RunFolder) -> None:
     assert path.read_bytes() == content
     assert [file.name for file in path.parent.iterdir()] == ["again.jsonl"]
     assert grading.free_name(run.path, "again") == "again-2"
-    with pytest.raises(InputError, match="no grading 'other'; there are: again"):
+    with pytest.raises(InputError, match=r"there is no grading 'other' of .*; there are: again"):
         grading.read(run.path, "other")
     path.write_text("{}\n[1]\n")
     with pytest.raises(InputError, match="damaged"):

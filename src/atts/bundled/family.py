@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from atts.errors import InputError
+from atts.registry import unknown
 from atts.types import Problem
 
 Split = Literal["train", "calibration", "test"]
@@ -197,7 +198,7 @@ def problems(split: Split, n: int, *, seed: int = 0, operations: tuple[int, int]
         InputError: unknown split, `n` below one, or a range of operations that is empty or outside 1 to 8.
     """
     if split not in get_args(Split):
-        raise InputError(f"split: {split!r} is unknown; choose one of {', '.join(get_args(Split))}")
+        raise unknown("split", split, get_args(Split), of="bundled")
     if n < 1:
         raise InputError(f"problems: {n} asked for; ask for at least 1")
     low, high = operations

@@ -23,6 +23,7 @@ from atts.grading import extract as answers
 from atts.grading.judge import Judge
 from atts.grading.rules import Grader
 from atts.grading.thinking import closes_unopened, spoken
+from atts.registry import unknown
 from atts.stats.estimate import Bootstrap, Estimate, Outcomes, accuracy, classes, passes
 from atts.types import Chain, Key, Problem, Status, Turn
 
@@ -293,7 +294,7 @@ def read(folder: Path, name: str) -> Grading:
         head, verdicts = rows[0], [Verdict(**{k: v for k, v in row.items() if k != "kind"}) for row in rows[1:]]
     except FileNotFoundError as error:
         known = sorted(file.stem for file in path.parent.glob("*.jsonl")) if path.parent.is_dir() else []
-        raise InputError(f"{folder} has no grading {name!r}; there are: {', '.join(known) or 'none'}") from error
+        raise unknown("grading", name, known, of=str(folder)) from error
     except (OSError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path}: damaged: {error}") from error
     how = {key: value for key, value in head.items() if key not in ("kind", "schema", "name")}

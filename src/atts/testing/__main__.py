@@ -9,6 +9,7 @@ import click
 
 from atts.engines import open_engine
 from atts.errors import AttsError, InputError
+from atts.registry import unknown
 from atts.testing import DIALECTS, FAULTS, Faults, serve
 
 
@@ -28,8 +29,8 @@ def main(
     """Serve ENGINE (bundled:draft, local:PATH, scripted:N) in the DIALECT of a real server, for trials and tests."""
     try:
         chosen = [kind.strip() for kind in kinds.split(",")]
-        if unknown := [kind for kind in chosen if kind not in FAULTS]:
-            raise InputError(f"--kinds {unknown[0]}: unknown (known: {', '.join(FAULTS)})")
+        if strange := [kind for kind in chosen if kind not in FAULTS]:
+            raise unknown("kind of fault", strange[0], FAULTS)
         faults = Faults(rate, chosen, seed=seed, hang=hang, start_after=start_after)
         asyncio.run(_serve(dialect, engine, host, port, faults))
     except InputError as error:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from atts.engines.base import Engine
 from atts.errors import EngineError, InputError
+from atts.registry import unknown
 from atts.testing.faults import Faults
 
 DIALECTS = {
@@ -175,7 +176,7 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
 def make(dialect: str, engine: Engine, faults: Faults | None = None) -> ModelServer:
     """The server of that dialect on that engine; raises `InputError` for an unknown one."""
     if dialect not in DIALECTS:
-        raise InputError(f"dialect {dialect!r} is unknown (known: {', '.join(DIALECTS)})")
+        raise unknown("dialect", dialect, DIALECTS)
     module, _, name = DIALECTS[dialect][0].partition(":")
     server: ModelServer = getattr(importlib.import_module(module), name)(engine, faults)
     return server
