@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from atts.errors import AttsError, InputError
 from atts.origins import Origin, attribute, import_from_here, module_of, origin, package, place
+from atts.own import own_name
 
 T = TypeVar("T")
 
@@ -130,8 +131,8 @@ class Registry(Collection[str], Generic[T]):
         return decorate
 
     def adopt(self, thing: Any) -> str:
-        """A name for something that is given as itself, under which it is found from now on."""
-        name = place(thing)
+        """A name for something that is given as itself, under which it is found from now on; no other thing has it."""
+        name = own_name(thing)
         self._registered[name] = self._with_declared(_Found(thing, module_of(thing)))
         return name
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from atts.errors import InputError
+from atts.own import is_own
 from atts.problems import hub
 from atts.problems.files import Columns, read
 from atts.problems.sources import BUNDLED, DIFFICULTIES, LOCAL, SOURCES, Source, Subset
@@ -23,7 +24,8 @@ __all__ = ["LOCAL", "SOURCES", "Columns", "Source", "describe", "label", "load"]
 
 def describe(name: str) -> Source:
     """What a data set's name, or a file's path, stands for. Raises InputError where it stands for nothing."""
-    return LOCAL if Path(name).suffix.lower() in SUFFIXES and name not in SOURCES else SOURCES[name]
+    file = Path(name).suffix.lower() in SUFFIXES or is_own(name)
+    return LOCAL if file and name not in SOURCES else SOURCES[name]
 
 
 def load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -120,7 +121,7 @@ class LoadedRun:
         return _pandas().DataFrame([turn_row(turn) for turns in self.turns.values() for turn in turns])
 
 
-def load_run(path: str | Path) -> LoadedRun:
+def load_run(path: str | os.PathLike[str]) -> LoadedRun:
     """Read a run folder. Damaged lines of the journal are numbered and left out; the rest is read.
 
     Raises InputError where there is no run, or its problems cannot be read.
