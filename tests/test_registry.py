@@ -148,7 +148,7 @@ def test_what_is_given_as_itself_has_a_name_from_then_on(site: Path) -> None:
         return 1.0
 
     name = SCORES.adopt(curious)
-    assert name.endswith("curious") and SCORES[name].function is curious and SCORES.adopt(curious) == name
+    assert name.startswith("curious@") and SCORES[name].function is curious and SCORES.adopt(curious) == name
     score("curious", needs_draft=True)(curious)
     assert SCORES[SCORES.adopt(curious)].needs_draft
 

@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 
 from atts.errors import AttsError, InputError
 from atts.origins import Origin, attribute, import_from_here, module_of, origin, package, place
-from atts.own import own_name
+from atts.own import is_own, own_name
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ class Registry(Collection[str], Generic[T]):
         self._instead = instead
         self._registered: dict[str, _Found] = {}
         self._points: dict[str, EntryPoint] = {}  # found before: looking reads many files
+        self._alone: set[str] = set()  # registered, and looked for in packages before, in vain
 
     def __getitem__(self, name: str) -> T:
         """The variant of that name; raises `InputError` where there is none or it cannot be used."""
@@ -149,12 +150,15 @@ class Registry(Collection[str], Generic[T]):
             thing = self._builtin[name]
             return _Found(attribute(thing) if isinstance(thing, str) else thing)
         registered = self._registered.get(name)
+        if registered is not None and (name in self._alone or is_own(name)):
+            return registered
         if (point := self._installed(name)) is not None:
             if registered is not None and place(registered.thing) != point.value:
                 raise InputError(self._twice(name, place(registered.thing), package(point)))
             with self._blaming(name, point):
                 return self._with_declared(_Found(point.load(), point))
         if registered is not None:
+            self._alone.add(name)
             return registered
         if _IN_MODULE.fullmatch(name):
             with self._blaming(name, name):

@@ -18,6 +18,7 @@ from blockbuster import BlockBuster
 import atts
 from atts.events import ChainEnded, Event, RunEnded, RunStarted
 from atts.stats.scores import Evidence
+from tests.polling import until
 
 PROBLEMS = [atts.Problem(f"p{number}", f"What is {number}?", "42") for number in range(4)]
 SMALL: dict[str, Any] = {
@@ -157,8 +158,7 @@ async def test_a_cancelled_run_is_saved_and_the_same_call_goes_on(tmp_path: Path
     slow = SMALL | {"draft": "scripted:4,0.02", "out": tmp_path / "r"}
     heard: list[Event] = []
     running = asyncio.create_task(atts.run_async(PROBLEMS, progress=heard.append, **slow))
-    while not any(isinstance(event, ChainEnded) for event in heard):
-        await asyncio.sleep(0.01)
+    await until(lambda: any(isinstance(event, ChainEnded) for event in heard))
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -202,7 +202,7 @@ def test_interrupted_it_saves_and_raises_keyboard_interrupt(tmp_path: Path, pres
 NOTEBOOK = """
 import nbformat, nbclient
 cells = ["import atts, asyncio; asyncio.get_running_loop()",
-         "run = atts.run('bundled', limit=2, samples=2, draft='scripted:4,0.3', target='scripted:4', out='r'); run"]
+         "run = atts.run('bundled', limit=2, samples=2, draft='scripted:4,0.4', target='scripted:4', chunk='step', out='r'); run"]
 book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
 shown = []
 class Client(nbclient.NotebookClient):

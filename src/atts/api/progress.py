@@ -86,6 +86,6 @@ def _html(meters: Any) -> str:
 
     from atts.cli.live import view
 
-    console = Console(record=True, file=io.StringIO(), width=_WIDTH, force_terminal=True, legacy_windows=False)
+    console = Console(record=True, file=io.StringIO(), width=_WIDTH, force_terminal=True, force_jupyter=False)
     console.print(view(meters))
     return console.export_html(inline_styles=True, code_format=_FRAME)

@@ -20,6 +20,7 @@ from atts.grading import extract as answers
 from atts.grading import graders
 from atts.grading.quantities import number
 from atts.grading.rules import Grader
+from atts.own import is_own
 from atts.pipeline.recipe import AnswerRules
 from atts.pipeline.strategies import STRATEGIES, strategy_named
 from atts.pipeline.strategies.base import Strategy
@@ -126,6 +127,7 @@ def plugins(config: RunConfig, source: datasets.Source, roles: Sequence[Role]) -
         (CALIBRATORS, config.calibrator),
         *((SCHEMES, scheme_of(getattr(config, role.value))[0]) for role in roles),
     ]
+    used = [(kind, name) for kind, name in used if not is_own(name)]  # such a name says which version it is
     files = {config.problems} if source is datasets.LOCAL else set()
     files |= {config.prompt} if config.prompt and prompts.is_file(config.prompt) else set()
     origins = {f"{kind.kind} {name}": kind.origin(name) for kind, name in used if name not in files}
