@@ -202,7 +202,8 @@ def test_interrupted_it_saves_and_raises_keyboard_interrupt(tmp_path: Path, pres
 NOTEBOOK = """
 import nbformat, nbclient
 cells = ["import atts, asyncio; asyncio.get_running_loop()",
-         "run = atts.run('bundled', limit=2, samples=2, draft='scripted:4,0.4', target='scripted:4', chunk='step', out='r'); run"]
+         "slow = dict(draft='scripted:4,0.4', target='scripted:4', chunk='step')",
+         "run = atts.run('bundled', limit=2, samples=2, out='r', **slow); run"]
 book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
 shown = []
 class Client(nbclient.NotebookClient):
@@ -211,7 +212,7 @@ class Client(nbclient.NotebookClient):
             shown.append(msg["content"]["data"]["text/html"])
         return super().process_message(msg, cell, index)
 Client(book, timeout=60).execute()
-[view, table] = book.cells[1].outputs
+[view, table] = book.cells[2].outputs
 assert table["data"]["text/html"].startswith("<table>"), table
 assert table["data"]["text/plain"].startswith("<LoadedRun 'r'"), table
 assert any("2/4" in html or "4/4" in html or "open" in html for html in shown), shown
