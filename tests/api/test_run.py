@@ -171,7 +171,7 @@ async def test_a_cancelled_run_is_saved_and_the_same_call_goes_on(tmp_path: Path
 SCRIPT = """
 import atts
 try:
-    atts.run("bundled", limit=4, samples=4, draft="scripted:40,0.02", target="scripted:40,0.02", chunk="step", out="r",
+    atts.run("bundled", limit=4, samples=4, draft="scripted:40,0.8", target="scripted:40,0.8", chunk="step", out="r",
              progress=lambda event: print(type(event).__name__, flush=True))
 except KeyboardInterrupt:
     print("interrupted")
@@ -259,3 +259,26 @@ def test_waiting_does_not_keep_an_error_to_itself(tmp_path: Path) -> None:
     with pytest.raises(atts.AttsError):
         atts.run(PROBLEMS, out=tmp_path / "r", **SMALL | {"target": "vllm:http://127.0.0.1:1", "patience": 0.1})
     assert time.monotonic() - began < 30
+
+
+def test_a_run_with_a_grader_of_ones_own_can_be_read_where_it_is_not(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def curious(answer: str, problem: atts.Problem) -> bool:
+        asked.append(problem.id)
+        if problem.id == "p3":
+            raise KeyError("unknown")
+        return problem.id == "p0"
+
+    run = atts.run(PROBLEMS, grader=curious, out=tmp_path / "r", **SMALL)
+    assert {problem for (problem, _), verdict in run.verdicts.items() if verdict} == {"p0"}
+    assert {key[0] for key in run.ungraded} == {"p3"} and "KeyError" in run.ungraded["p3", 0]
+    assert any("KeyError" in warning for warning in run.summary["warnings"])
+    program = "import atts; run = atts.load_run('r'); print(run.verdicts, run.votes, run.ungraded, sep='|')"
+    env = os.environ | {"PYTHONPATH": ":".join(sys.path)}
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path, env=env
+    )
+    assert said.stdout.strip() == f"{run.verdicts}|{run.votes}|{run.ungraded}"
+    before = len(asked)
+    assert atts.load_run(tmp_path / "r").summary == run.summary and len(asked) == before

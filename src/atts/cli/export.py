@@ -154,7 +154,7 @@ def _own_verdicts(folder: Folder) -> Mapping[tuple[str, int], bool | None]:
     if not isinstance(folder, RunFolder):
         return {}
     try:
-        return graded(folder.config, folder.problems(), folder.chains())[0]
+        return graded(folder, folder.problems(), folder.chains()).verdicts
     except InputError as error:
         warn(folder.path, [f"no verdicts: {error}"])
         return {}

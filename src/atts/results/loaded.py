@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from atts import problems as datasets
 from atts.config.run import RunConfig
 from atts.errors import InputError
 from atts.grading import graders
+from atts.grading.remembered import FILE, Remembered
+from atts.grading.rules import Grader
 from atts.results.export import chain_row, turn_row
 from atts.results.outline import html_table, interval, outline
 from atts.runs.answered import Answered
@@ -41,8 +44,8 @@ class LoadedRun:
     every chain that ended: True, False, or None where nothing could be graded (failed, cancelled, undecidable).
     `summary` has the keys of `summary.json`, computed from the journal, so that a killed run has figures too.
     `damaged` numbers the journal lines that could not be read, `unused` counts the turns of a chain that could not be
-    used because one before them is missing. `sessions` has an entry for the run's beginning and each
-    time that it was resumed.
+    used because one before them is missing. `sessions` has an entry for the run's beginning and each time that it was
+    resumed. `ungraded` says of each chain whose answer has no verdict why that is.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class LoadedRun:
     damaged: tuple[int, ...]
     sessions: tuple[Mapping[str, Any], ...] = ()
     unused: Mapping[Key, int] = field(default_factory=dict)
+    ungraded: Mapping[Key, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -130,7 +134,7 @@ def load_run(path: str | os.PathLike[str]) -> LoadedRun:
     problems = tuple(folder.problems())
     journal = folder.journal()
     journal.only(problems, folder.config.samples)
-    verdicts, votes = graded(folder.config, problems, journal.chains.values())
+    verdicts, votes, ungraded = graded(folder, problems, journal.chains.values())
     return LoadedRun(
         path=folder.path,
         config=folder.config,
@@ -144,36 +148,54 @@ def load_run(path: str | os.PathLike[str]) -> LoadedRun:
         damaged=tuple(journal.damaged),
         sessions=tuple(folder.sessions()),
         unused=journal.unused,
+        ungraded=ungraded,
     )
 
 
-def graded(
-    config: RunConfig, problems: Sequence[Problem], chains: Iterable[Chain]
-) -> tuple[dict[Key, bool | None], dict[Key, str]]:
+class Graded(NamedTuple):
+    """What a run's grader says of its chains: verdicts, what answers vote for, and why some have no verdict."""
+
+    verdicts: dict[Key, bool | None]
+    votes: dict[Key, str]
+    ungraded: dict[Key, str]
+
+
+def graded(folder: RunFolder, problems: Sequence[Problem], chains: Iterable[Chain]) -> Graded:
     """The run's own verdict on every chain of its problems, and its vote; equal answers to a problem are graded once.
 
-    Raises InputError where the grader's extra is not installed.
+    Raises InputError where the grader's extra is not installed, or it is neither here nor are its verdicts.
     """
-    grader = graders.named(config.grader or datasets.describe(config.problems).grader)
     by_id = {problem.id: problem for problem in problems}
-    known: dict[tuple[str, str], tuple[bool | None, str]] = {}
-    verdicts: dict[Key, bool | None] = {}
-    votes: dict[Key, str] = {}
-    try:
+    known: dict[tuple[str, str], tuple[bool | None, str, str]] = {}
+    found = Graded({}, {}, {})
+    with closing(_grader(folder)) as grader:
         for chain in chains:
             if chain.problem not in by_id:
                 continue
-            key = (chain.problem, chain.sample)
-            verdicts[key] = False if chain.status is Status.DONE and chain.answer is None else None
+            key, problem = (chain.problem, chain.sample), by_id[chain.problem]
+            found.verdicts[key] = False if chain.status is Status.DONE and chain.answer is None else None
             if chain.status is Status.DONE and chain.answer is not None:
                 asked = (chain.problem, chain.answer)
                 if asked not in known:
-                    known[asked] = (grader.grade(chain.answer, by_id[chain.problem]), grader.key(chain.answer))
-                verdicts[key], votes[key] = known[asked]
-    finally:
-        if (close := getattr(grader, "close", None)) is not None:
-            close()
-    return verdicts, votes
+                    verdict = grader.grade(chain.answer, problem)
+                    known[asked] = (verdict, grader.key(chain.answer), grader.why(chain.answer, problem))
+                found.verdicts[key], found.votes[key], reason = known[asked]
+                if found.verdicts[key] is None:
+                    found.ungraded[key] = reason or "the grader cannot tell"
+    return found
+
+
+def _grader(folder: RunFolder) -> Grader:
+    """The grader of a run; of one that is not this package's, first of all what it said during the run."""
+    config = folder.config
+    name = config.grader or datasets.describe(config.problems).grader
+    kept = folder.path / FILE
+    if graders.GRADERS.is_builtin(name) or not kept.exists():
+        return graders.named(name)
+    try:
+        return Remembered(kept, graders.named(name))
+    except InputError:
+        return Remembered(kept, None)
 
 
 def _summary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,8 @@ from atts.calibration.files import model_fingerprint
 from atts.engines import in_process
 from atts.errors import InputError, RunError
 from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, Sink, TurnEnded, Warned, fan_out
+from atts.grading.foreign import Foreign
+from atts.grading.remembered import FILE, Remembered
 from atts.runs.answered import Answered
 from atts.runs.chains import Chains
 from atts.runs.preflight import check
@@ -34,11 +37,14 @@ class Run:
         self.path = path or setup.default_path
         self._sinks = sinks
         answered = Answered(setup.rule, setup.answer(False))
-        self._record = Record(setup.config, setup.problems, setup.calibrator, setup.grader.key, answered)
+        self._record = Record(setup.config, setup.problems, setup.calibrator, self._vote, answered)
         self._chains: Chains | None = None
         self._stopping = False
         self._failed = False  # by an error, not by whoever interrupts it
         self._refused = False  # by the models, which are not those of the calibration file
+
+    def _vote(self, answer: str) -> str:
+        return self.setup.grader.key(answer)
 
     def stop(self) -> None:
         """Begin nothing new; turns under way are completed and saved."""
@@ -77,6 +83,12 @@ class Run:
         folder.refuse_if_changed(setup.problems, setup.contents, setup.plugins)
         return folder
 
+    def _remember_verdicts(self) -> None:
+        """What a grader of somebody else's says is kept, since whoever reads the run may not have it."""
+        if isinstance(self.setup.grader, Foreign):
+            kept = Remembered(self._folder.path / FILE, self.setup.grader, writes=True)
+            self.setup = replace(self.setup, grader=kept)
+
     async def _save_journal(self, writer: JournalWriter) -> None:
         await asyncio.to_thread(writer.close)
         if self._failed and not await asyncio.to_thread(lambda: self._folder.begun):
@@ -88,6 +100,7 @@ class Run:
 
     async def _resume(self, writer: JournalWriter) -> dict[str, Any]:
         """Take up what the journal holds and do the rest; a run with nothing left to do has its summary already."""
+        await asyncio.to_thread(self._remember_verdicts)
         journal = await asyncio.to_thread(self._take_up)
         wanted = self.setup.config.samples * len(self.setup.problems) - len(journal.chains)
         if not wanted and (summary := await asyncio.to_thread(self._last_summary)) is not None:

@@ -5,6 +5,7 @@
     journal.jsonl   append-only: `kind` is `turn` or `chain`; one line a turn, one a finished chain
     sessions.jsonl  when the run was begun and resumed; information only, nothing is computed from it
     summary.json    figures; can be computed again from the rest
+    verdicts.jsonl  what a grader that is not this package's said; only where one was used
 
 A process that is killed at any moment leaves a folder that can be resumed: what the journal holds whole is never done
 again, a torn last line is cut off.
@@ -131,7 +132,7 @@ class RunFolder:
     def discard(self) -> None:
         """Take back a run that could not begin: its files, and the folders that were made for it if nothing else is
         in them."""
-        for name in ("run.json", "problems.jsonl", "journal.jsonl", "sessions.jsonl", "summary.json"):
+        for name in ("run.json", "problems.jsonl", "journal.jsonl", "sessions.jsonl", "summary.json", "verdicts.jsonl"):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             for folder in self._made or [self.path]:
@@ -234,7 +235,7 @@ def _config(path: Path, run: Mapping[str, Any]) -> RunConfig:
 
 def _refuse_foreign(path: Path, problems: bytes) -> None:
     """Raise `InputError` if a folder without `run.json` holds what a run would take for its own, or would replace."""
-    for name in ("journal.jsonl", "summary.json"):
+    for name in ("journal.jsonl", "summary.json", "verdicts.jsonl"):
         if (path / name).exists():
             raise InputError(f"{path} has a {name} but no run.json: not a whole run (choose another --out)")
     own = path / "problems.jsonl"
