@@ -282,3 +282,42 @@ def test_a_run_with_a_grader_of_ones_own_can_be_read_where_it_is_not(tmp_path: P
     assert said.stdout.strip() == f"{run.verdicts}|{run.votes}|{run.ungraded}"
     before = len(asked)
     assert atts.load_run(tmp_path / "r").summary == run.summary and len(asked) == before
+
+
+@pytest.mark.parametrize("key", ["score", "answer"])
+def test_a_function_that_raises_ends_its_chain_and_no_other(tmp_path: Path, key: str) -> None:
+    calls = 0
+
+    def once(given: Any) -> Any:
+        """Breaks at its fifth call."""
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyError("fifth")
+        return 1.0 if key == "score" else None
+
+    run = atts.run(PROBLEMS, out=tmp_path / "r", **SMALL, **{key: once})
+    failed = [chain for chain in run.chains.values() if chain.status == "error"]
+    assert len(failed) == 1 and len(run.chains) == 12 and "KeyError" in failed[0].reason
+    assert run.summary["status"] == "failed" and run.summary["errors"] == {failed[0].reason: 1}
+    again = atts.run(PROBLEMS, out=tmp_path / "r", **SMALL, **{key: once})
+    assert again.summary["status"] == "complete" and len(again.chains) == 12
+
+
+@pytest.mark.parametrize("key", ["score", "answer"])
+def test_a_function_that_ends_the_program_ends_its_chains_and_not_the_run(tmp_path: Path, key: str) -> None:
+    def leaves(given: Any) -> Any:
+        raise SystemExit(3)
+
+    run = atts.run(PROBLEMS, out=tmp_path / "r", **SMALL, **{key: leaves})
+    assert {chain.status for chain in run.chains.values()} == {"error"} and len(run.chains) == 12
+    [reason] = run.summary["errors"]
+    assert "called sys.exit" in reason
+
+
+def test_a_grader_that_ends_the_program_leaves_answers_ungraded(tmp_path: Path) -> None:
+    def leaves(answer: str, problem: atts.Problem) -> bool:
+        raise SystemExit(3)
+
+    run = atts.run(PROBLEMS, out=tmp_path / "r", **SMALL, grader=leaves)
+    assert set(run.verdicts.values()) == {None} and "SystemExit" in run.ungraded["p0", 0]

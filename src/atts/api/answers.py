@@ -8,9 +8,10 @@ from string import ascii_uppercase
 
 from atts.errors import InputError
 from atts.grading import graders
-from atts.grading.extract import extractor, spoken
+from atts.grading.extract import extractor
 from atts.grading.foreign import FromFunction
 from atts.grading.rules import Grader
+from atts.grading.thinking import spoken
 from atts.types import Problem
 
 GraderLike = str | Grader | Callable[[str, Problem], bool | None]

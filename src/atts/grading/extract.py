@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from atts.errors import InputError
+from atts.errors import AttsError, InputError
 from atts.grading.boxes import boxed
 from atts.grading.stated import last_number, stated, stated_choice
 from atts.grading.thinking import spoken
@@ -112,7 +112,10 @@ def as_rule(name: str, thing: Any, *, describe: str = "") -> Rule:
     takes(thing, "text")
 
     def find(text: str) -> str | None:
-        found = thing(text)
+        try:
+            found = thing(text)
+        except SystemExit as error:  # it ends the chain, not the program
+            raise AttsError(f"answer rule {name} called sys.exit") from error
         if found is not None and not isinstance(found, str):
             raise TypeError(f"answer rule {name} gave {found!r:.80}, which is neither a text nor None")
         return found

@@ -34,7 +34,7 @@ class Foreign(Grader):
             verdict = self._inner.grade(answer, problem)
             if verdict not in (True, False, None):
                 raise TypeError(f"it gave {verdict!r:.80}, which is neither True, False nor None")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._failed(answer, problem, f"grader {self._name} failed: {type(error).__name__}: {error}")
             return None
         return None if verdict is None else bool(verdict)

@@ -242,7 +242,12 @@ class Pool:
 
     def _end(self, handle: Handle, chain: ChainState | None, status: Status, reason: str) -> None:
         """The chain has ended; tell its caller, and see what that means for its siblings."""
-        job, now = handle.job, self.stages.clock()
+        job, now, answer = handle.job, self.stages.clock(), None
+        try:
+            answer = chain.answer() if chain else None
+        except Exception as error:  # of an answer rule that somebody else wrote; what failed before has its reason
+            if status is Status.DONE:
+                status, reason = Status.ERROR, _reason(error)
         ended = Chain(
             problem=job.problem,
             sample=job.sample,
@@ -250,7 +255,7 @@ class Pool:
             reason=reason,
             turns=chain.turn if chain else len(job.turns),
             text=chain.standing if chain else "",
-            answer=chain.answer() if chain else None,
+            answer=answer,
             start=chain.started if chain else now,
             end=now,
         )

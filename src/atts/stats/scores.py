@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from atts.errors import ScoreError
+from atts.errors import AttsError, ScoreError
 from atts.registry import Registry, first_line, takes
 from atts.stats.arrays import Floats
 
@@ -167,8 +167,11 @@ def _log_probabilities(values: Sequence[float], whose: str) -> Floats:
 
 
 def _finite(score: Score, known: Evidence) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        value = score.function(known)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = score.function(known)
+    except SystemExit as error:  # it ends the chain, not the program
+        raise AttsError(f"score {score.name} called sys.exit") from error
     if not isinstance(value, Real):
         raise TypeError(f"score {score.name} gave {value!r}, which is no number")
     if not np.isfinite(float(value)):
