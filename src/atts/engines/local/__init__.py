@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import re
+import shlex
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -20,6 +21,11 @@ from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampli
 
 _LINE_LIMIT = 1 << 27  # bytes of one answer
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_CONVERT = (
+    "import sys; from transformers import AutoModelForCausalLM as M, AutoTokenizer as T, GgufConfig as G;"
+    " d, f, o = sys.argv[1:]; T.from_pretrained(d, gguf_file=f).save_pretrained(o);"
+    ' M.from_pretrained(d, gguf_file=f, dtype="bfloat16", quantization_config=G(dequantize=True)).save_pretrained(o)'
+)
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 
 
@@ -66,6 +72,7 @@ class LocalEngine:
         if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
             raise needs_extra("local models need torch and transformers", "local")
         folder = Path(path).expanduser()
+        _refuse_gguf(path, folder)
         if folder.is_dir() or not _HUB_NAME.fullmatch(path):
             _refuse_incomplete(path, folder)
         return cls(str(folder) if path.startswith("~") else path)
@@ -268,3 +275,19 @@ def _refuse_incomplete(path: str, folder: Path) -> None:
         raise InputError(f"local:{path}: no model there (a folder with config.json is needed)")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise InputError(f"local:{path}: no tokenizer there (one of {', '.join(_TOKENIZERS)} is needed)")
+
+
+def _refuse_gguf(path: str, folder: Path) -> None:
+    """Raise `InputError` for a GGUF file, or a folder of nothing else, with the command that converts it."""
+    found = sorted(folder.glob("*.gguf")) if folder.is_dir() and not (folder / "config.json").is_file() else []
+    if not found and folder.suffix.lower() != ".gguf":
+        return
+    file = found[0] if found else folder
+    if not file.is_file():
+        raise InputError(f"local:{path}: there is no such file")
+    made = file.with_suffix("").name
+    arguments = " ".join(map(shlex.quote, (str(file.parent), file.name, made)))
+    raise InputError(
+        f"local:{path}: GGUF is not read; convert it once, then use local:./{made}:"
+        f" pip install gguf accelerate && python -c '{_CONVERT}' {arguments}"
+    )
