@@ -85,11 +85,25 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. `temperature` 0 is greedy; `top_k` 0 means all."""
+    """How the next token is drawn. `temperature` 0 is greedy; `top_k` 0 means all.
+
+    `min_p` leaves out what is less likely than that share of the likeliest. `repetition_penalty` divides positive
+    logits of tokens that stand in the text, and multiplies negative ones; `presence_penalty` is taken off the logits of
+    tokens that the request has written, `frequency_penalty` once for each time.
+    """
 
     temperature: float = 0.8
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+
+    @property
+    def penalises(self) -> bool:
+        """Whether what stands in the text changes how likely a token is to be drawn again."""
+        return (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)
 
 
 class Finish(StrEnum):
@@ -146,7 +160,8 @@ class EngineInfo:
     """What an engine says of its model.
 
     `vocabulary` is a fingerprint: two engines whose fingerprints are equal may exchange token ids; otherwise text.
-    `context_length` is None where the engine does not tell.
+    `context_length` is None where the engine does not tell. `front` are the special tokens that the model's tokenizer
+    puts before a text of its own accord; None where that is not known.
     """
 
     engine: str
@@ -154,6 +169,7 @@ class EngineInfo:
     vocabulary: str
     context_length: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    front: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

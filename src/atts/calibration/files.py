@@ -19,6 +19,7 @@ from atts import problems as datasets
 from atts.calibration import numpy_file
 from atts.calibration.replay import LOGGED, read_record, usable_score
 from atts.config.run import RunConfig
+from atts.engines.base import DRAWING
 from atts.errors import InputError
 from atts.problems import prompts
 from atts.stats.calibrators import CalibrationScore
@@ -68,6 +69,10 @@ class Calibration:
         return missing
 
 
+# What the draft's text depends on too: None where it is the usual, as in files of earlier versions, which do not say.
+_DRAFT = (*DRAWING, "chat_template_kwargs", "draft_chat_template_kwargs", "draft_end_tokens", "stop")
+
+
 def settings_fingerprint(config: RunConfig) -> Fingerprint:
     """What the scores of a run depend on, beside its models: prompt, chunks, sampling of the draft, and the score."""
     prompt = prompts.load(config.prompt or datasets.describe(config.problems).prompt)
@@ -80,7 +85,13 @@ def settings_fingerprint(config: RunConfig) -> Fingerprint:
         "top_k": config.top_k,
         "score": config.score,
         **({"score_from": str(origin)} if (origin := SCORES.origin(config.score)) else {}),
+        **{key: _plain(getattr(config, key)) if config.differs(key) else None for key in _DRAFT},
     }
+
+
+def _plain(value: Any) -> Any:
+    """As it is read back from JSON."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def digest(text: str) -> str:

@@ -138,7 +138,7 @@ async def _adopt(config: RunConfig, recorded: Path) -> Calibration:
             raise InputError(f"{recorded}: it does not say which models made it; let the run come to its end")
         return calibration
     scores = await asyncio.to_thread(_named, calibration.scores, config, recorded)
-    engines = {role: open_engine(getattr(config, role.value)) for role in Role}
+    engines = {role: open_engine(getattr(config, role.value), config.engine_options(role)) for role in Role}
     try:
         infos = {role: await engine.info() for role, engine in engines.items()}
     finally:

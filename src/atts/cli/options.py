@@ -33,6 +33,11 @@ def _option(key: str, field: FieldInfo) -> Callable[[F], F]:
     help_ = f"{field.description}{_default(field)}"
     if get_origin(kind) is dict:
         return click.option(name, key, multiple=True, callback=_table, help=field.description, metavar="NAME=VALUE")
+    if get_origin(kind) is tuple:
+        item = get_args(get_args(kind)[0])[0]
+        return click.option(
+            name, key, type=item, multiple=True, callback=_given, help=field.description, metavar=_metavar(item)
+        )
     if kind is bool:
         return click.option(f"{name}/--no-{name[2:]}", key, default=None, help=help_)
     return click.option(name, key, type=_click_type(kind), default=None, help=help_, metavar=_metavar(kind))
@@ -47,6 +52,11 @@ def _default(field: FieldInfo) -> str:
 def _table(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any] | None:
     """A table from `NAME=VALUE` given once or more."""
     return dict(map(parse_assignment, texts)) or None
+
+
+def _given(context: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """What was given once or more; None says nothing."""
+    return values or None
 
 
 def _value_type(annotation: Any) -> Any:

@@ -8,12 +8,12 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from atts.config.presets import PRESETS
-from atts.engines.base import EngineOptions
+from atts.engines.base import DRAWING, EngineOptions
 from atts.errors import InputError
 from atts.pipeline.settings import STEP_END, ChainSettings, SlotSettings
 from atts.pipeline.stop import VoteRule
@@ -28,6 +28,15 @@ from atts.types import Role, Sampling
 
 FREE_ON_RESUME = frozenset({"chains", "draft_slots", "score_slots", "takeover_slots", "check", "timeout", "patience"})
 """Keys that say how fast a run goes, not what it does: they may change when it is resumed."""
+
+_ADDED = frozenset(
+    {
+        *DRAWING,
+        *("stop", "draft_end_tokens", "target_end_tokens"),
+        *("chat_template_kwargs", "draft_chat_template_kwargs", "target_chat_template_kwargs"),
+    }
+)
+"""Keys that earlier versions had not: where they say nothing, a run is the same as before."""
 
 _RATES = frozenset({"takeover_rate", "budget", "alpha"})  # three names of one thing
 
@@ -65,6 +74,22 @@ class RunConfig(BaseModel):
     target_temperature: float = Field(0.8, ge=0, description="0 is greedy")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling, both models")
     top_k: int = Field(0, ge=0, description="most likely tokens only, both models; 0 is all")
+    min_p: float = Field(0.0, ge=0, le=1, description="leave out what is less likely than this share of the likeliest")
+    repetition_penalty: float = Field(1.0, gt=0, le=10, description="of tokens that stand in the text; 1 is none")
+    presence_penalty: float = Field(0.0, ge=-2, le=2, description="of tokens that the chunk holds already; 0 is none")
+    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="the same, once for each time")
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="a text that ends a chain; more than once"
+    )
+    draft_end_tokens: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="id of a token that ends the draft's text, beside its own; more than once"
+    )
+    target_end_tokens: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="the same for the target")
+    chat_template_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="variable of both chat templates (enable_thinking=false); more than once"
+    )
+    draft_chat_template_kwargs: dict[str, Any] = Field(default_factory=dict, description="the draft's only")
+    target_chat_template_kwargs: dict[str, Any] = Field(default_factory=dict, description="the target's only")
     score: str = Field("log_perplexity", description="nonconformity score by name (atts ls scores)")
     calibrator: str = Field("tracked", description="rate control by name (atts ls calibrators)")
     takeover_rate: float | None = Field(None, ge=0, le=1, description="promised share of chunks that the target takes")
@@ -155,14 +180,20 @@ class RunConfig(BaseModel):
             target_tokens=self.target_tokens,
             stop=(STEP_END,) if self.chunk == "step" else (),
             on_reject=self.on_reject,
-            draft_sampling=Sampling(self.draft_temperature, self.top_p, self.top_k),
-            target_sampling=Sampling(self.target_temperature, self.top_p, self.top_k),
+            draft_sampling=self.sampling(Role.DRAFT),
+            target_sampling=self.sampling(Role.TARGET),
             score=self.score,
+            ends=self.stop,
         )
 
     def vote_rule(self, key: Callable[[str], str] = str) -> VoteRule:
         """When a problem needs no more samples; `key` maps answers that mean the same to the same text."""
         return VoteRule(self.samples, self.vote_stop, self.vote_error, key)
+
+    def sampling(self, role: Role) -> Sampling:
+        """How the model of that role draws its tokens."""
+        temperature = self.draft_temperature if role is Role.DRAFT else self.target_temperature
+        return Sampling(temperature, self.top_p, self.top_k, **{name: getattr(self, name) for name in DRAWING})
 
     def slot_settings(self) -> SlotSettings:
         """How much may happen at once."""
@@ -178,6 +209,10 @@ class RunConfig(BaseModel):
             timeout=self.timeout,
             patience=self.patience,
             concurrency=self.draft_slots if draft else self.score_slots + self.takeover_slots,
+            template=self.chat_template_kwargs
+            | (self.draft_chat_template_kwargs if draft else self.target_chat_template_kwargs),
+            end_tokens=self.draft_end_tokens if draft else self.target_end_tokens,
+            sampling=self.sampling(role),
         )
 
     def calibrator_settings(self) -> CalibratorSettings:
@@ -200,9 +235,17 @@ class RunConfig(BaseModel):
         """A run file that asks for this run, with every key that has a value."""
         return toml_lines(self.model_dump(exclude_none=True))
 
+    def differs(self, key: str) -> bool:
+        """Whether the key has another value than where nothing is said."""
+        return bool(getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True))
+
     def fingerprint(self, plugins: Mapping[str, str] | None = None) -> str:
         """Equal for two configurations that ask for the same run, of the same versions of its plug-ins."""
-        content = {key: value for key, value in self.model_dump().items() if key not in FREE_ON_RESUME}
+        content = {
+            key: value
+            for key, value in self.model_dump().items()
+            if key not in FREE_ON_RESUME and not (key in _ADDED and not self.differs(key))
+        }
         content |= {"plugins": dict(plugins)} if plugins else {}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 

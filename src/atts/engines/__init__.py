@@ -92,14 +92,25 @@ def scheme_of(name: str) -> tuple[str, str]:
 def open_engine(name: str, options: EngineOptions | None = None) -> Engine:
     """The engine that `scheme:address` names, e.g. `local:./my-model`; nothing is loaded or sent yet.
 
-    Raises `InputError` for an unknown scheme or an address that cannot be right.
+    Raises `InputError` for an unknown scheme, an address that cannot be right, and options that it cannot heed.
     """
+    options = options or EngineOptions()
     scheme, address = scheme_of(name)
     known = SCHEMES[scheme]
     if ":" not in name:
         raise InputError(f"engine {name!r}: write it as scheme:address ({known.describe})")
     with SCHEMES.blaming(scheme):
-        opened = known.open(address, options or EngineOptions())
+        opened = known.open(address, options)
         if missing := [method for method in vars(Engine) if method[0] != "_" and not hasattr(opened, method)]:
             raise ShapeError(f"it opened {type(opened).__name__}, which is no engine: it has no {', '.join(missing)}")
+    _refuse_what_it_cannot(name, opened, options)
     return opened
+
+
+def _refuse_what_it_cannot(name: str, opened: Engine, options: EngineOptions) -> None:
+    known: frozenset[str] = getattr(opened, "knows", frozenset())
+    if wrong := [wanted for wanted in options.unusual if wanted not in known]:
+        able = ", ".join(sorted(known)) or "nothing of the kind"
+        raise InputError(
+            f"{wrong[0]}: engine {name} cannot do it (it knows {able}); leave it out, or use another engine"
+        )

@@ -6,14 +6,21 @@ boundary between a prefix and its continuation is exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from atts.types import ChainKey, EngineInfo, Generation, Message, Sampling, Scoring, TokenIds
 
 PROBED = "probe-"
 """How the fingerprint of a vocabulary begins that was taken from outside, by what a server makes of some texts."""
+
+
+TEMPLATE, END_TOKENS = "chat_template_kwargs", "end_tokens"
+PENALTIES = ("presence_penalty", "frequency_penalty")
+DRAWING = ("min_p", "repetition_penalty", *PENALTIES)
+EVERYTHING = frozenset({*DRAWING, TEMPLATE, END_TOKENS})
+"""What an engine may be able to do beside what every engine can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,9 @@ class EngineOptions:
 
     `tokenizer` names a local tokenizer (folder or hub name) for a server that has none to offer. `key` goes to the
     server as a bearer token and is never shown. `timeout` is for one attempt of one request, `patience` for a server
-    that is down, both in seconds. `concurrency` is the most requests at once.
+    that is down, both in seconds. `concurrency` is the most requests at once. `template` holds variables of the chat
+    template, `end_tokens` ids that end a text beside the model's own, `sampling` how it will be asked to draw: what of
+    these is not the usual is refused by an engine that does not name it in its `knows`.
     """
 
     tokenizer: str | None = None
@@ -30,6 +39,16 @@ class EngineOptions:
     timeout: float = 600.0
     patience: float = 300.0
     concurrency: int = 256
+    template: Mapping[str, Any] = field(default_factory=dict)
+    end_tokens: tuple[int, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def unusual(self) -> list[str]:
+        """What is asked for that not every engine can do, by the names of `EVERYTHING`."""
+        usual = Sampling()
+        drawn = [name for name in DRAWING if getattr(self.sampling, name) != getattr(usual, name)]
+        return drawn + [TEMPLATE] * bool(self.template) + [END_TOKENS] * bool(self.end_tokens)
 
 
 @runtime_checkable

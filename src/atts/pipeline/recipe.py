@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from atts.events import Event, Sink
 from atts.pipeline.settings import ChainSettings
-from atts.pipeline.stop import AnswerRule, StopRule, usual_rules
+from atts.pipeline.stop import AnswerRule, StopRule, StopStrings, usual_rules
 from atts.stats.calibrator import Calibrator
 from atts.types import Chain
 
@@ -40,4 +40,5 @@ class Recipe:
     @property
     def rules(self) -> tuple[StopRule, ...]:
         """Everything that ends a chain, the first reason being the one that is told."""
-        return (*usual_rules(self.settings.turns), *self.stop)
+        ends = (StopStrings(self.settings.ends),) if self.settings.ends else ()
+        return (*usual_rules(self.settings.turns), *ends, *self.stop)

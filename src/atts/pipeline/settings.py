@@ -18,7 +18,7 @@ class ChainSettings:
 
     `stop` cuts chunks and takeovers (a step ends with a blank line); without it a chunk is `draft_tokens` tokens and a
     takeover `target_tokens`. On rejection the target writes on after the draft's chunk (`continue`, the paper) or in
-    its place (`replace`). `score` names the score that is decided on.
+    its place (`replace`). `score` names the score that is decided on. `ends` are texts that end a chain.
     """
 
     turns: int = 15
@@ -29,6 +29,7 @@ class ChainSettings:
     draft_sampling: Sampling = field(default_factory=Sampling)
     target_sampling: Sampling = field(default_factory=Sampling)
     score: str = "log_perplexity"
+    ends: tuple[str, ...] = ()
     short_chunk: int = 100  # characters; a last chunk below this is compared with its like only
 
     def tokens(self, role: Role) -> int:

@@ -98,7 +98,7 @@ class Stages:
                 prefix,
                 max_tokens=settings.tokens(role) if limit is None else limit,
                 sampling=sampling,
-                stop=settings.stop if stop is None else stop,
+                stop=(*(settings.stop if stop is None else stop), *settings.ends),
                 seed=derive(chain.recipe.seed, chain.problem, chain.sample, chain.turn, *parts),
                 chain=chain.key,
             )

@@ -119,6 +119,7 @@ class _Examination:
         if not await self._look("token ids", self._write):
             return
         steps: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+            ("beginning of text", self._begin),
             ("context length", self._length),
             ("continuation", self._continue),
             ("stop strings", self._stop),
@@ -166,6 +167,22 @@ class _Examination:
         if spelt.strip("\ufffd ") != written.text.strip("\ufffd "):
             raise _Failed(f"ids spell {spelt[:30]!r}, the text says {written.text[:30]!r}")
         return f"accepted and returned, {len(written.ids)} tokens"
+
+    async def _begin(self) -> str:
+        """The prompt begins as the texts did that the model was trained on, once."""
+        assert self.info is not None
+        front = self.info.front
+        if front is None:
+            return "up to the server"
+        if not front:
+            return "the tokenizer puts nothing in front"
+        named = repr(" ".join(map(str, front)))
+        first, second = tuple(self._prompt[: len(front)]), tuple(self._prompt[len(front) : 2 * len(front)])
+        if first == second == front:
+            raise _Failed(f"the prompt begins twice with {named}, which the tokenizer puts in front")
+        if first != front:
+            raise _Noteworthy(f"the tokenizer puts {named} in front of a text, and the chat template does not")
+        return f"{named} in front, once"
 
     async def _length(self) -> str:
         assert self.info is not None

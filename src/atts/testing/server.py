@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from atts.engines.base import Engine
+from atts.engines.base import DRAWING, Engine
 from atts.errors import EngineError, InputError
 from atts.registry import unknown
 from atts.testing.faults import Faults
+from atts.types import Sampling
 
 DIALECTS = {
     "sglang": ("atts.testing.sglang:SglangServer", "SGLang's native interface"),
@@ -101,6 +102,12 @@ class ModelServer:
             if token < 0 or (size is not None and token >= size):
                 raise BadRequest(f"token id {token} is not in the vocabulary, which has {size}")
 
+    async def with_front(self, body: dict[str, Any]) -> list[int]:
+        """The prompt of the request as token ids, after the special tokens of its tokenizer unless it wants none."""
+        tokens = await self.engine.tokenize(str(body.get("prompt", "")))
+        front = (await self.engine.info()).front or ()
+        return [*front, *tokens] if body.get("add_special_tokens", True) else list(tokens)
+
     def abort(self, name: str) -> None:
         """End the request of that name, if it is open."""
         if (task := self._by_name.get(name)) is not None:
@@ -152,6 +159,14 @@ def number(body: dict[str, Any], name: str, default: Number) -> Number:
     if isinstance(value, bool) or not (whole or (isinstance(value, float) and isinstance(default, float))):
         raise BadRequest(f"{name} must be {'an integer' if isinstance(default, int) else 'a number'}, not {value!r}")
     return type(default)(value)
+
+
+def drawing(body: dict[str, Any]) -> Sampling:
+    """How the request wants its tokens drawn."""
+    usual = Sampling(temperature=1.0)
+    names = ("temperature", "top_p", *DRAWING)
+    wanted = {name: number(body, name, float(getattr(usual, name))) for name in names}
+    return Sampling(top_k=max(0, number(body, "top_k", 0)), **wanted)
 
 
 def strings(body: dict[str, Any], name: str) -> list[str]:

@@ -17,8 +17,8 @@ from atts.engines.base import Engine
 from atts.errors import EngineError
 from atts.testing.faults import Faults
 from atts.testing.page_cache import PageCache
-from atts.testing.server import BadRequest, ModelServer, number, read_object, strings
-from atts.types import Finish, Generation, Sampling, Usage
+from atts.testing.server import BadRequest, ModelServer, drawing, number, read_object, strings
+from atts.types import Finish, Generation, Usage
 
 END_ID = 0  # stands for the end of text, which engines do not number
 _FINISH = {Finish.LENGTH: "length", Finish.STOP: "stop", Finish.END: "stop"}
@@ -54,7 +54,15 @@ class SglangServer(ModelServer):
     def routes(self) -> list[web.RouteDef]:
         """The native paths, and the list of models."""
         names = ("/get_model_info", "/get_server_info") if self._old else ("/model_info", "/server_info")
-        later = [] if self._old else [web.post("/abort_request", self._abort), web.get("/flush_cache", self._flush)]
+        later = (
+            []
+            if self._old
+            else [
+                web.post("/tokenize", self._tokenize),
+                web.post("/abort_request", self._abort),
+                web.get("/flush_cache", self._flush),
+            ]
+        )
         return [
             web.get(names[0], self._model_info),
             web.get(names[1], self._server_info),
@@ -118,11 +126,7 @@ class SglangServer(ModelServer):
         return await self.engine.generate(
             prompt,
             max_tokens=wanted,
-            sampling=Sampling(
-                number(parameters, "temperature", 1.0),
-                number(parameters, "top_p", 1.0),
-                max(0, number(parameters, "top_k", 0)),
-            ),
+            sampling=drawing(parameters),
             stop=strings(parameters, "stop"),
             seed=number(parameters, "sampling_seed", 0) if seeded else None,
         )
@@ -159,6 +163,10 @@ class SglangServer(ModelServer):
         scoring = await self.engine.score(prompt[: start + 1], behind)
         pairs = zip(scoring.log_probabilities, behind, strict=True)
         return entries + [[value, token, None] for value, token in pairs]
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        tokens = await self.with_front(await read_object(request))
+        return web.json_response({"tokens": tokens, "count": len(tokens)})
 
     async def _abort(self, request: web.Request) -> web.Response:
         self.abort(str((await read_object(request)).get("rid", "")))

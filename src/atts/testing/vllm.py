@@ -8,8 +8,8 @@ from aiohttp import web
 
 from atts.engines.base import Engine
 from atts.testing.faults import Faults
-from atts.testing.server import BadRequest, ModelServer, number, read_object, strings
-from atts.types import Finish, Generation, Message, Sampling
+from atts.testing.server import BadRequest, ModelServer, drawing, number, read_object, strings
+from atts.types import Finish, Generation, Message
 
 END_ID = 0  # stands for the end of text, which engines do not number
 
@@ -78,9 +78,7 @@ class VllmServer(ModelServer):
         return await self.engine.generate(
             prompt,
             max_tokens=wanted,
-            sampling=Sampling(
-                number(body, "temperature", 1.0), number(body, "top_p", 1.0), max(0, number(body, "top_k", 0))
-            ),
+            sampling=drawing(body),
             stop=strings(body, "stop"),
             seed=None if body.get("seed") is None else number(body, "seed", 0),
         )
@@ -132,7 +130,7 @@ class VllmServer(ModelServer):
         if "messages" in body:
             tokens = await self._rendered(_messages(body), bool(body.get("continue_final_message")))
         else:
-            tokens = await self.engine.tokenize(str(body.get("prompt", "")))
+            tokens = await self.with_front(body)
         length = (await self.engine.info()).context_length
         return web.json_response({"count": len(tokens), "max_model_len": length, "tokens": tokens})
 

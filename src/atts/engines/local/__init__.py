@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import os
 import re
 import shlex
@@ -15,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from atts.engines.base import EngineOptions
+from atts.engines.base import DRAWING, EVERYTHING, EngineOptions
+from atts.engines.log_probabilities import finite
 from atts.errors import EngineError, InputError, NoRoomError, ScoreError, needs_extra
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
 
@@ -48,8 +48,13 @@ class LocalEngine:
     Raises `EngineError` where the model cannot be loaded or fails.
     """
 
-    def __init__(self, path: str, *, device: str | None = None, threads: int | None = None) -> None:
+    knows = EVERYTHING
+
+    def __init__(
+        self, path: str, *, device: str | None = None, threads: int | None = None, options: EngineOptions | None = None
+    ) -> None:
         self.path = path
+        self._options = options or EngineOptions()
         self._device = device
         # Two engines compute side by side: each gets half of the cores.
         self._threads = threads or max(1, (os.cpu_count() or 2) // 2)
@@ -75,12 +80,13 @@ class LocalEngine:
         _refuse_gguf(path, folder)
         if folder.is_dir() or not _HUB_NAME.fullmatch(path):
             _refuse_incomplete(path, folder)
-        return cls(str(folder) if path.startswith("~") else path)
+        return cls(str(folder) if path.startswith("~") else path, options=options)
 
     async def info(self) -> EngineInfo:
         """What the model says of itself; loads it at the first call."""
         if self._info is None:
-            self._info = EngineInfo(engine="local", **await self._call("info"))
+            told = await self._call("info")
+            self._info = EngineInfo(engine="local", **told | {"front": tuple(told["front"])})
         return self._info
 
     async def render(self, messages: Sequence[Message]) -> list[int]:
@@ -120,6 +126,7 @@ class LocalEngine:
                 "temperature": float(sampling.temperature),
                 "top_p": float(sampling.top_p),
                 "top_k": sampling.top_k,
+                **{name: float(getattr(sampling, name)) for name in DRAWING},
             },
         )
         return Generation(
@@ -136,10 +143,12 @@ class LocalEngine:
             raise ScoreError("an empty continuation has no score")
         await self._require_room(len(prefix) + len(continuation))
         answer = await self._call("score", prefix=list(prefix), continuation=list(continuation))
-        values = tuple(answer["log_probabilities"])
-        if len(values) != len(continuation) or not all(map(math.isfinite, values)):
-            raise ScoreError(f"{self.path}: log-probabilities are missing or not finite")
-        return Scoring(values, Usage(prompt=len(prefix) + len(continuation), cached=answer["cached"]))
+        values = answer["log_probabilities"]
+        if len(values) != len(continuation):
+            raise ScoreError(f"local:{self.path}: log-probabilities are missing")
+        return Scoring(
+            finite(values, f"local:{self.path}"), Usage(prompt=len(prefix) + len(continuation), cached=answer["cached"])
+        )
 
     async def next_token(self, prefix: TokenIds, *, top: int, chain: ChainKey | None = None) -> list[tuple[int, float]]:
         """The likeliest next tokens."""
@@ -207,6 +216,8 @@ class LocalEngine:
 
     async def _start(self) -> asyncio.subprocess.Process:
         command = [sys.executable, "-m", "atts.engines.local.worker", self.path, "--threads", str(self._threads)]
+        command += ["--template", json.dumps(dict(self._options.template))]
+        command += ["--end-tokens", json.dumps(self._options.end_tokens)]
         if self._device is not None:
             command += ["--device", self._device]
         process = await asyncio.create_subprocess_exec(

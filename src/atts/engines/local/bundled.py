@@ -13,4 +13,4 @@ def open_bundled(role: str, options: EngineOptions | None = None) -> LocalEngine
     folders = {"draft": bundled.DRAFT, "target": bundled.TARGET}
     if role not in folders:
         raise InputError(f"bundled:{role}: the bundled pair has a draft and a target")
-    return LocalEngine.open(str(folders[role]))
+    return LocalEngine.open(str(folders[role]), options)

@@ -7,7 +7,7 @@ same weights, because the manager changes how its module attends.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,24 @@ Deliver = Callable[[str, dict[str, Any]], None]
 class LocalModel:
     """One model in this process. Its methods block; a worker calls them from threads of its own."""
 
-    def __init__(self, path: str, device: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        device: str | None = None,
+        *,
+        template: Mapping[str, Any] | None = None,
+        end_tokens: Sequence[int] = (),
+    ) -> None:
         self._path = path
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         # On a CPU float32 is faster than bfloat16, and never less exact.
         dtype = torch.float32 if self._device == "cpu" else "auto"
-        self._tokenizer = Tokenizer(path)
+        self._tokenizer = Tokenizer(path, template)
         self._model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(self._device).eval()
         self._scorer = _share_weights(self._model)
         self._end_ids = _end_ids(self._model.generation_config, self._tokenizer.tokenizer)
+        self._require_known(end_tokens)
+        self._end_ids += [token for token in end_tokens if token not in self._end_ids]
         self._stop_ids: dict[str, list[int]] = {}
         self._sampler = SeededSampler()
         self._manager = self._start_manager()
@@ -62,6 +71,7 @@ class LocalModel:
             "model": Path(self._path).name if Path(self._path).is_dir() else self._path,
             "vocabulary": self._tokenizer.vocabulary(),
             "context_length": self.context_length,
+            "front": self._tokenizer.front(),
             "details": {
                 "vocabulary_size": self.vocabulary_size,
                 "parameters": sum(p.numel() for p in self._model.parameters()),
@@ -160,7 +170,7 @@ class LocalModel:
         self._prefixes.put(ids, sure, cache)
         return output.logits[0], cached
 
-    def _require_known(self, ids: list[int]) -> None:
+    def _require_known(self, ids: Sequence[int]) -> None:
         """Refuse ids beyond the vocabulary: one of them would end the manager, or the whole device's context."""
         for wrong in (min(ids, default=0), max(ids, default=0)):
             if not 0 <= wrong < self.vocabulary_size:

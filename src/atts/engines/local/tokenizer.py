@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +18,24 @@ T = TypeVar("T")
 
 _BEFORE = ("\n", ".", "0")  # what rarely forms a token with what follows
 
+_ANY = "a"  # a text, to see what comes before it
 _LOADING = threading.Lock()  # transformers cannot be imported by two threads at once
 
 
 class Tokenizer:
-    """The tokenizer of a Hugging Face folder or name. Its methods block for as long as they compute."""
+    """The tokenizer of a Hugging Face folder or name. Its methods block for as long as they compute.
 
-    def __init__(self, path: str) -> None:
+    `template` holds variables of the chat template; raises `InputError` for one that the template does not mention.
+    """
+
+    def __init__(self, path: str, template: Mapping[str, Any] | None = None) -> None:
         from transformers import AutoTokenizer
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
+        self._template = dict(template or {})
+        for name in self._template:
+            if not re.search(rf"\b{re.escape(name)}\b", str(self.tokenizer.chat_template or "")):
+                raise InputError(f"chat_template_kwargs.{name}: the chat template of {path} does not know it")
         once = self._encode("a")
         self._prepends = self.detokenize(once * 2) != "aa"
 
@@ -38,16 +47,24 @@ class Tokenizer:
     def render(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """The chat by the model's own template; an assistant's last message stays open.
 
-        A model without a template was never taught to chat: it gets the texts alone, with blank lines between them.
+        A model without a template was never taught to chat: it gets the texts alone, and before them the special tokens
+        that its tokenizer puts before every text. A template says itself what comes first.
         """
         continued = messages[-1]["role"] == "assistant"
         if self.tokenizer.chat_template is None:
-            texts = [message["content"] for message in messages]
-            return self._encode("\n\n".join(texts if continued else [*texts, ""]))
+            return after_front(self.front(), self._encode(without_template(messages)))
         text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=not continued, continue_final_message=continued
+            list(messages),
+            tokenize=False,
+            add_generation_prompt=not continued,
+            continue_final_message=continued,
+            **self._template,
         )
         return self._encode(text)
+
+    def front(self) -> list[int]:
+        """The special tokens that the tokenizer puts before a text, as the model saw them when it was trained."""
+        return front_of(self._encode(_ANY), list(self.tokenizer.encode(_ANY, add_special_tokens=True)))
 
     def tokenize(self, text: str) -> list[int]:
         """The text as it follows another one, without special tokens of the tokenizer's own.
@@ -68,6 +85,24 @@ class Tokenizer:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
+def without_template(messages: Sequence[Mapping[str, str]]) -> str:
+    """A chat for a model that has no template for one: the texts, with blank lines between them."""
+    texts = [message["content"] for message in messages]
+    return "\n\n".join(texts if messages[-1]["role"] == "assistant" else [*texts, ""])
+
+
+def front_of(plain: Sequence[int], special: Sequence[int]) -> list[int]:
+    """What stands before the ids of a text if the tokenizer may add special tokens, as in `special`."""
+    ends = range(len(special) - len(plain) + 1) if plain else ()
+    start = next((start for start in ends if list(special[start : start + len(plain)]) == list(plain)), 0)
+    return list(special[:start])
+
+
+def after_front(front: Sequence[int], ids: Sequence[int]) -> list[int]:
+    """The ids after those in front, which they may begin with already."""
+    return list(ids) if list(ids[: len(front)]) == list(front) else [*front, *ids]
+
+
 class ByteTokenizer:
     """No vocabulary but the bytes of UTF-8: for scripted engines, and for servers that take and give text only."""
 
@@ -81,6 +116,10 @@ class ByteTokenizer:
         continued = messages[-1]["role"] == "assistant"
         return list("\n".join([*closed, last if continued else f"{last}\n<assistant>"]).encode())
 
+    def front(self) -> list[int]:
+        """Nothing."""
+        return []
+
     def tokenize(self, text: str) -> list[int]:
         """The bytes of the text."""
         return list(text.encode())
@@ -93,11 +132,13 @@ class ByteTokenizer:
 class TokenizerThread:
     """A tokenizer in a thread of its own, loaded at the first call: the event loop stays free, and calls queue up.
 
-    `path` is a folder, a name on the hub, or `bytes`. Raises `InputError` if there is no tokenizer.
+    `path` is a folder, a name on the hub, or `bytes`; `template` holds variables of its chat template. Raises
+    `InputError` if there is no tokenizer.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, template: Mapping[str, Any] | None = None) -> None:
         self.path = path
+        self._template = template
         self._thread: ThreadPoolExecutor | None = None
         self._loaded: Tokenizer | ByteTokenizer | None = None
 
@@ -109,6 +150,10 @@ class TokenizerThread:
         """The chat as token ids."""
         plain = [message._asdict() for message in messages]
         return await self._call(lambda tokenizer: tokenizer.render(plain))
+
+    async def front(self) -> list[int]:
+        """The special tokens before a text."""
+        return await self._call(lambda tokenizer: tokenizer.front())
 
     async def tokenize(self, text: str) -> list[int]:
         """The text as token ids."""
@@ -140,7 +185,7 @@ class TokenizerThread:
 
     def _load(self) -> Tokenizer | ByteTokenizer:
         try:
-            return ByteTokenizer() if self.path == "bytes" else Tokenizer(self.path)
+            return ByteTokenizer() if self.path == "bytes" else Tokenizer(self.path, self._template)
         except ImportError as error:
             raise needs_extra(f"tokenizer {self.path} needs transformers ({error})", "local") from error
         except (OSError, ValueError) as error:

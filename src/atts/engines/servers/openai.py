@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from atts.engines.base import Engine, EngineOptions
+from atts.engines.base import PENALTIES, TEMPLATE, Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
 from atts.engines.log_probabilities import finite
 from atts.engines.servers.address import Address
@@ -18,7 +18,7 @@ from atts.engines.servers.answer import finish_of, part, table, usage_of
 from atts.engines.servers.limiter import Kind
 from atts.engines.servers.refusal import NOT_SHOWN, HttpError
 from atts.engines.servers.replicas import open_replicas
-from atts.engines.servers.server import SCORE
+from atts.engines.servers.server import SCORE, unusual
 from atts.engines.servers.vllm import VllmEngine, sampling_parameters
 from atts.errors import AnswerError, EngineError, MissingScoreError, ScoreError
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Message, Sampling, Scoring, TokenIds, Usage
@@ -38,6 +38,7 @@ class OpenAIEngine(VllmEngine):
     """
 
     scheme = "openai"
+    knows = frozenset({*PENALTIES, TEMPLATE})
 
     def __init__(self, url: str, options: EngineOptions | None = None) -> None:
         super().__init__(url, options)
@@ -72,7 +73,8 @@ class OpenAIEngine(VllmEngine):
         chain: ChainKey | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`."""
-        body = sampling_parameters(sampling, seed) | {"max_tokens": max_tokens, "stop": list(stop)}
+        body = sampling_parameters(sampling, seed) | unusual(sampling, PENALTIES)
+        body |= {"max_tokens": max_tokens, "stop": list(stop)}
         if self._tokenizer is not None:
             body["max_tokens"] = await self._room(len(prefix), max_tokens)
             text, finish, usage = await self._complete(
@@ -150,6 +152,8 @@ class OpenAIEngine(VllmEngine):
             choice = table(answer, "choices", 0, source=self.url)
             return *_ended(choice, stop, self.url), usage_of(answer.get("usage"))
 
+        if self.options.template:
+            body = body | {"chat_template_kwargs": dict(self.options.template)}
         whole = {"model": self._model, "messages": messages, **body}
         return await self.http.ask(f"{self._interface}chat/completions", whole, read, _COMPLETION)
 

@@ -56,6 +56,7 @@ class Replicas:
     """
 
     def __init__(self, engines: Sequence[ServerEngine], patience: float) -> None:
+        self.knows = engines[0].knows
         self._servers = [_Server(engine) for engine in engines]
         self._homes: dict[ChainKey, _Server] = {}
         self._outage = WaitedOutage(", ".join(engine.url for engine in engines), self._any_healthy, patience)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from atts.engines.base import Engine, EngineOptions
-from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.base import EVERYTHING, Engine, EngineOptions
+from atts.engines.local.tokenizer import TokenizerThread, front_of
 from atts.engines.servers.address import Address, parse_address
 from atts.engines.servers.http import Http
 from atts.engines.servers.limiter import Kind
-from atts.errors import EngineError, NoRoomError
-from atts.types import ChainKey, EngineInfo, GrowingIds, Message, TokenIds, write_ids
+from atts.engines.servers.refusal import NOT_SHOWN
+from atts.errors import AnswerError, EngineError, NoRoomError
+from atts.types import ChainKey, EngineInfo, GrowingIds, Message, Sampling, TokenIds, write_ids
 
 GENERATION = Kind("generation", lambda written: written.usage.completion)
 SCORE = Kind("score", lambda scoring: scoring.usage.prompt - scoring.usage.cached)
 NEXT_TOKEN = Kind("next token")
 
+_ANY = "a"  # a text, to see what comes before it
 _ATTEMPTS = 8  # of one request; a server that fails every tenth then fails one in a hundred million
 
 
@@ -29,6 +31,7 @@ class ServerEngine(Engine):
     """
 
     scheme = "server"
+    knows = EVERYTHING
     health = "health"
     spare = 0
 
@@ -49,7 +52,7 @@ class ServerEngine(Engine):
         self._known: EngineInfo | None = None
         self._tokenizer: TokenizerThread | None = None
         if self.options.tokenizer:
-            self._tokenizer = TokenizerThread(self.options.tokenizer)
+            self._tokenizer = TokenizerThread(self.options.tokenizer, self.options.template)
 
     async def info(self) -> EngineInfo:
         """What the server says of its model; asked once."""
@@ -88,6 +91,19 @@ class ServerEngine(Engine):
     async def _local_tokenizer(self) -> TokenizerThread:
         raise NotImplementedError
 
+    async def _front(self, **more: Any) -> tuple[int, ...] | None:
+        """The special tokens that the server's own tokenizer puts before a text; None if it does not tell."""
+        try:
+            plain, special = [
+                (await self.http.post("tokenize", {"prompt": _ANY, "add_special_tokens": added, **more})).get("tokens")
+                for added in (False, True)
+            ]
+        except EngineError as error:
+            if isinstance(error, AnswerError) or getattr(error, "status", 0) in NOT_SHOWN:
+                return None
+            raise
+        return tuple(front_of(plain, special)) if isinstance(plain, list) and isinstance(special, list) else None
+
     async def _room(self, tokens: int, wanted: int) -> int:
         """How many of the wanted tokens fit after so many. Raises `NoRoomError` if there is room for none."""
         length = (await self.info()).context_length
@@ -105,6 +121,12 @@ class ServerEngine(Engine):
                 return {}
             raise
         return found if isinstance(found, dict) else {}
+
+
+def unusual(sampling: Sampling, names: Iterable[str]) -> dict[str, Any]:
+    """Those of the settings that are not the usual, as all servers call them."""
+    usual = Sampling()
+    return {name: getattr(sampling, name) for name in names if getattr(sampling, name) != getattr(usual, name)}
 
 
 def with_ids(body: bytes, name: str, prefix: TokenIds, continuation: TokenIds = ()) -> bytes:

@@ -11,16 +11,17 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from atts.engines.base import Engine, EngineOptions
+from atts.engines.base import DRAWING, Engine, EngineOptions
 from atts.engines.local.tokenizer import TokenizerThread
 from atts.engines.log_probabilities import finite, told
 from atts.engines.servers.answer import count, finish_of, models, part, table, whole_numbers
 from atts.engines.servers.limiter import Kind
 from atts.engines.servers.refusal import says_full
 from atts.engines.servers.replicas import open_replicas
-from atts.engines.servers.server import GENERATION, NEXT_TOKEN, SCORE, ServerEngine, with_ids
+from atts.engines.servers.server import GENERATION, NEXT_TOKEN, SCORE, ServerEngine, unusual, with_ids
 from atts.errors import AnswerError, EngineError, MissingScoreError, NoRoomError, ScoreError
 from atts.types import ChainKey, EngineInfo, Finish, Generation, Sampling, Scoring, TokenIds, Usage
 
@@ -68,13 +69,19 @@ class SglangEngine(ServerEngine):
             "stop": list(stop),
             "no_stop_trim": True,
         }
-        faithful = sampling.temperature in (0, 1)  # the server reports them after dividing by the temperature
-        return await self._generate(
+        if self.options.end_tokens:
+            parameters["stop_token_ids"] = list(self.options.end_tokens)
+        # The server reports them after the penalties, and after dividing by the temperature.
+        faithful = sampling.temperature in (0, 1) and not sampling.penalises
+        written = await self._generate(
             prefix,
             {"sampling_params": parameters},
             lambda answer: self._generation(answer, len(prefix), stop, faithful),
             GENERATION,
         )
+        if written.finish is Finish.END and self.options.end_tokens:  # one of them may have a text, and is dropped
+            return replace(written, text=await self.detokenize(written.ids))
+        return written
 
     async def score(self, prefix: TokenIds, continuation: TokenIds, *, chain: ChainKey | None = None) -> Scoring:
         """Log-probabilities of the continuation; see `Engine.score`."""
@@ -190,7 +197,7 @@ class SglangEngine(ServerEngine):
         )
         name = str(model.get("model_path", "unknown"))
         if self._tokenizer is None:
-            self._tokenizer = TokenizerThread(str(model.get("tokenizer_path") or name))
+            self._tokenizer = TokenizerThread(str(model.get("tokenizer_path") or name), self.options.template)
         version = str(server.get("version", "unknown"))
         return EngineInfo(
             engine="sglang",
@@ -198,6 +205,7 @@ class SglangEngine(ServerEngine):
             vocabulary=await self._tokenizer.vocabulary(),
             context_length=length,
             details={"url": self.url, "version": version, "seeds": _knows_seeds(version)},
+            front=await self._front() or tuple(await self._tokenizer.front()),
         )
 
     async def _local_tokenizer(self) -> TokenizerThread:
@@ -210,6 +218,7 @@ def _parameters(sampling: Sampling, seed: int | None) -> dict[str, Any]:
     parameters: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
     if sampling.top_k:
         parameters["top_k"] = sampling.top_k
+    parameters |= unusual(sampling, DRAWING)
     if seed is not None:
         parameters["sampling_seed"] = seed % _SEEDS
     return parameters

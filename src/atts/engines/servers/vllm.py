@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from atts.engines.base import PROBED, Engine, EngineOptions
-from atts.engines.local.tokenizer import TokenizerThread
+from atts.engines.base import DRAWING, PROBED, Engine, EngineOptions
+from atts.engines.local.tokenizer import TokenizerThread, after_front, without_template
 from atts.engines.log_probabilities import finite, told
 from atts.engines.servers.answer import Model, finish_of, models, part, table, usage_of, whole_numbers
 from atts.engines.servers.limiter import Kind
@@ -55,13 +55,22 @@ class VllmEngine(ServerEngine):
         if self._tokenizer is not None:
             return await self._tokenizer.render(messages)
         continued = messages[-1].role == "assistant"
-        body = {
+        body: dict[str, Any] = {
             "messages": [message._asdict() for message in messages],
             "add_generation_prompt": not continued,
             "continue_final_message": continued,
             "add_special_tokens": False,
         }
-        return await self._ask_tokens(body)
+        if self.options.template:
+            body["chat_template_kwargs"] = dict(self.options.template)
+        try:
+            return await self._ask_tokens(body)
+        except HttpError as error:
+            if self.options.template or "chat template" not in error.body.lower():
+                raise
+        text = without_template([message._asdict() for message in messages])
+        plain = await self._ask_tokens({"prompt": text, "add_special_tokens": False})
+        return after_front(await self._front(model=self._model) or (), plain)
 
     async def tokenize(self, text: str) -> list[int]:
         """The text on its own."""
@@ -88,13 +97,21 @@ class VllmEngine(ServerEngine):
         chain: ChainKey | None = None,
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`."""
-        body = sampling_parameters(sampling, seed) | {
-            "max_tokens": await self._room(len(prefix), max_tokens),
-            "stop": list(stop),
-            "include_stop_str_in_output": True,
-            "logprobs": 0,
-            "return_token_ids": True,
-        }
+        # What a request leaves out, the server takes from the model's own generation_config.
+        everything = {"top_k": sampling.top_k or -1} | {name: getattr(sampling, name) for name in DRAWING}
+        body = (
+            sampling_parameters(sampling, seed)
+            | everything
+            | {
+                "max_tokens": await self._room(len(prefix), max_tokens),
+                "stop": list(stop),
+                "include_stop_str_in_output": True,
+                "logprobs": 0,
+                "return_token_ids": True,
+            }
+        )
+        if self.options.end_tokens:
+            body["stop_token_ids"] = list(self.options.end_tokens)
         return await self._complete(
             (prefix, ()), body, lambda choice, usage: self._generation(choice, usage, stop), GENERATION
         )
@@ -163,8 +180,10 @@ class VllmEngine(ServerEngine):
         if finish is Finish.END and (isinstance(matched, str) or any(string in text for string in stop)):
             finish = Finish.STOP
         usage = replace(usage, completion=usage.completion or len(ids))
-        if finish is Finish.END and (matched == ids[-1] or not (last and text.endswith(last))):
-            ids, likely = ids[:-1], likely and likely[:-1]  # the end token, which has no text
+        visible = bool(last) and text.endswith(last)
+        if finish is Finish.END and (matched == ids[-1] or not visible):
+            ids, likely = ids[:-1], likely and likely[:-1]  # the end token; one that we have chosen may have a text
+            text = text[: -len(last)] if visible else text
         elif not text and not finish.over:
             raise AnswerError(f"{self.url}: tokens without their text", retryable=True)
         elif finish is Finish.STOP:
@@ -206,6 +225,7 @@ class VllmEngine(ServerEngine):
             vocabulary=await self._vocabulary(),
             context_length=served.length,
             details={"url": self.url, "version": str(version or "unknown")},
+            front=await self._front(model=self._model),
         )
 
     async def _served(self) -> Model:
