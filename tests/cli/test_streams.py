@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,39 @@ def test_a_run_goes_on_when_nobody_reads_its_progress(place: Path) -> None:
 def test_our_own_signs_have_others_of_the_same_width() -> None:
     assert "8 × 2, 1–3 → x…".encode("ascii", streams.PLAIN) == b"8 x 2, 1-3 > x~"
     assert "π 𝜋".encode("ascii", streams.PLAIN) == b"\\u03c0 \\U0001d70b"
+
+
+def test_names_that_cannot_be_are_bad_input(place: Path) -> None:
+    for command in (["replay", "a" * 300, "--score", "ppl"], ["compare", "run/run.json/more"]):
+        done = run_atts(place, *command)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith(b"error: ") and done.stderr.count(b"\n") == 1
+
+
+def test_what_was_given_is_never_written_over(place: Path) -> None:
+    scores = place / "scores.csv"
+    scores.write_text("problem,sample,turn,ppl\na,0,0,1.5\nb,0,0,2.5\n")
+    for command, kept in (
+        (["report", "run", "--out", "run/run.json"], place / "run" / "run.json"),
+        (["report", "run", "--timeline", "run/../run/journal.jsonl"], place / "run" / "journal.jsonl"),
+        (["replay", "scores.csv", "--score", "ppl", "--decisions", "scores.csv"], scores),
+    ):
+        before = kept.read_bytes()
+        done = run_atts(place, *command)
+        assert done.returncode == 2 and done.stderr.count(b"\n") == 1, done.stderr
+        assert kept.read_bytes() == before
+
+
+def test_files_that_are_nested_without_end_or_empty_are_refused_in_one_line(place: Path) -> None:
+    (place / "deep.json").write_text("[" * 100_000)
+    shutil.copytree(place / "run", place / "without", dirs_exist_ok=True)
+    (place / "without" / "problems.jsonl").write_bytes(b"")
+    for command in (
+        ["run", "--config", "deep.json", "--out", "new"],
+        ["calibrate", "--describe", "deep.json"],
+        ["compare", "without"],
+    ):
+        done = run_atts(place, *command)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith(b"error: ") and done.stderr.count(b"\n") == 1
+    assert not (place / "new").exists()

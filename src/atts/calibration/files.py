@@ -177,7 +177,7 @@ def _read_json(path: Path) -> Calibration:
             CalibrationScore(str(p), int(t), float(value), bool(short)) for p, t, value, short in content["scores"]
         ]
         fingerprint = dict(content["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a calibration file ({type(error).__name__}: {str(error)[:60]})") from error
     if not all(isfinite(score.score) for score in scores):
         raise InputError(f"{path}: it holds scores that are not finite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         status = status or 1
         streams.abandon()
     except OSError as error:  # a disk, a file or a terminal that is not as it should be; no fault of the program
-        status = _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", 1)
+        status = _fail(f"{error.filename or 'standard output'}: {error.strerror or error}", _status_of(error))
         streams.abandon()
     sys.exit(status)
 
@@ -102,6 +103,12 @@ def _status(arguments: Sequence[str] | None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _fail("interrupted", 1)
     return status if isinstance(status, int) else 0
+
+
+def _status_of(error: OSError) -> int:
+    """2 where another name would help; 1 where the machine has to be seen to."""
+    by_name = (errno.ENOENT, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
+    return 2 if error.filename is not None and error.errno in (*by_name, errno.EROFS) else 1
 
 
 def _fail(message: str, status: int) -> int:

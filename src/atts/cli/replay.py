@@ -81,6 +81,8 @@ def replay(
 
     if decisions is not None and is_standard_output(decisions):
         raise InputError(f"--decisions {decisions}: standard output holds the table; name a file")
+    if decisions is not None and decisions.resolve() == scores.resolve():
+        raise InputError(f"--decisions {decisions}: the scores stand there; name another file")
     record = replays.read_record(scores, score)
     order = order or ("inflight:64" if record.config is None else "recorded")
     first = seed if seed is not None else record.config.seed if record.config else 0

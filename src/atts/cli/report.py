@@ -35,9 +35,13 @@ def report(runs: tuple[Path, ...], out: Path | None, timeline: Path | None) -> N
     if timeline is not None and (len(runs) > 1 or out is not None):
         raise InputError("--timeline writes the trace of one RUN; leave out --out and further runs")
     from atts.results.loaded import load_run
+    from atts.store.folder import FILES
     from atts.store.journal import gaps
 
     loaded = [load_run(path) for path in runs]
+    for asked in filter(None, (out, timeline)):
+        if any(asked.resolve() == (run / name).resolve() for run in runs for name in FILES):
+            raise InputError(f"{asked} is a file of the run itself; name another one")
     console = screen(stderr=True)
     if timeline is not None:
         from atts.report.timeline import write_timeline

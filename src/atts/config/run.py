@@ -298,8 +298,8 @@ def read_run_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         hint = f" (its configuration is {path / 'run.json'})" if (path / "run.json").is_file() else ""
         raise InputError(f"run file {path}: {error.strerror or error}{hint}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"run file {path}: not JSON: {error}") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"run file {path}: cannot be read: {error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"run file {path}: {error}") from error
 

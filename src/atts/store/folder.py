@@ -37,6 +37,9 @@ _PROBLEM = TypeAdapter(Problem)
 _INFO = TypeAdapter(EngineInfo)
 _PACKAGES = ("atts-llm", "numpy", "torch", "transformers", "aiohttp")
 
+FILES = ("run.json", "problems.jsonl", "journal.jsonl", "sessions.jsonl", "summary.json", "verdicts.jsonl")
+"""What a run writes into its folder."""
+
 SCHEMA = 1
 """Of the folder's layout; a version reads the one that it writes."""
 
@@ -132,7 +135,7 @@ class RunFolder:
     def discard(self) -> None:
         """Take back a run that could not begin: its files, and the folders that were made for it if nothing else is
         in them."""
-        for name in ("run.json", "problems.jsonl", "journal.jsonl", "sessions.jsonl", "summary.json", "verdicts.jsonl"):
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             for folder in self._made or [self.path]:
@@ -142,9 +145,12 @@ class RunFolder:
         """The problems of the run, in its order."""
         path = self.path / "problems.jsonl"
         try:
-            return [_PROBLEM.validate_json(line) for line in path.read_bytes().splitlines() if line.strip()]
+            found = [_PROBLEM.validate_json(line) for line in path.read_bytes().splitlines() if line.strip()]
         except (OSError, ValidationError) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
+        if not found:
+            raise InputError(f"{path}: there is no problem in it")
+        return found
 
     def journal(self) -> Journal:
         """All that the journal says; see `journal.read`."""
