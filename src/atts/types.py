@@ -192,7 +192,8 @@ class Decision:
     `index` counts the decisions of a run from 0, in the order in which they were taken. `score` is None where the
     chunk could not be scored; then `p_value` is None too, unless the calibrator looks at no score (a coin: its draw).
     `rejected` means that the target takes over. `capped` means that the p-value asked for a takeover and a hard budget
-    refused it (or the reverse, unscored).
+    refused it (or the reverse, unscored). `horizon` is E, the decisions over which what is left of the budget was
+    spread (calibrator `budgeted`; docs/guarantees.md).
     """
 
     index: int
@@ -202,6 +203,7 @@ class Decision:
     threshold: float
     rejected: bool
     capped: bool = False
+    horizon: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

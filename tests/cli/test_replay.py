@@ -97,10 +97,13 @@ def test_the_decisions_are_written_in_the_order_of_the_file(scores: Path, tmp_pa
     assert sorted(int(row["index"]) for row in written) == list(range(len(given)))
 
 
-def test_a_finished_run_is_repeated_and_asked_what_if(tmp_path: Path) -> None:
+@pytest.mark.parametrize("calibrator", ["tracked", "budgeted"])
+def test_a_finished_run_is_repeated_and_asked_what_if(tmp_path: Path, calibrator: str) -> None:
+    """To the decision: also where thresholds depend on which chains had ended at the time."""
     runner = CliRunner(catch_exceptions=False)
     run = tmp_path / "run"
-    assert runner.invoke(cli, ["run", *SCRIPTED, "--out", str(run), "--quiet"]).exit_code == 0
+    chosen = ["--calibrator", calibrator]
+    assert runner.invoke(cli, ["run", *SCRIPTED, *chosen, "--out", str(run), "--quiet"]).exit_code == 0
     [own, _] = json.loads(invoke(run, "--json").stdout)["calibrators"]
     assert own["as_recorded"] == 1.0
     asked = json.loads(invoke(run, "--json", "--takeover-rate", "0.7", "--score", "worst_window").stdout)

@@ -84,3 +84,36 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
 def journal_size(folder: Path) -> int:
     path = folder / "journal.jsonl"
     return path.stat().st_size if path.exists() else 0
+
+
+def decisions_of(folder: Path) -> list[dict[str, Any]]:
+    lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines())
+    taken = [line["decision"] for line in lines if line["kind"] == "turn" and line["decision"]]
+    return sorted(taken, key=lambda decision: decision["index"])
+
+
+def test_a_killed_run_decides_as_one_that_was_not(tmp_path: Path) -> None:
+    """One chain at a time, so that nothing but the calibrator's state could make a difference: scores, p-values,
+    thresholds and horizons are equal to the last digit."""
+    one_by_one = ["--calibrator", "budgeted", "--chains", "1", "--limit", "6", "--out"]
+    command = [*COMMAND[:-1], *one_by_one]
+
+    def begin(folder: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*command, str(folder)], stdout=subprocess.PIPE, start_new_session=True)
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert json.loads(begin(whole).communicate(timeout=300)[0])["status"] == "complete"
+    rng = random.Random(3)
+    for _ in range(2):
+        process = begin(killed)
+        size = journal_size(killed)
+        while journal_size(killed) == size and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0.1, 0.6))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    summary = json.loads(begin(killed).communicate(timeout=300)[0])
+    assert decisions_of(killed) == decisions_of(whole)
+    assert all(decision["horizon"] for decision in decisions_of(whole))
+    assert summary["takeover"]["certificate"]["all"]["horizon"] == decisions_of(whole)[-1]["horizon"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections import Counter
 
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atts.stats.conformal import KEPT, MondrianBanks, ScoreBank, reference_p_value, smoothed_p_value, usable
+from atts.stats.conformal import (
+    KEPT,
+    MondrianBanks,
+    ScoreBank,
+    TurnBanks,
+    kept,
+    reference_p_value,
+    smoothed_p_value,
+    usable,
+)
 from atts.types import Chunk
 
 COARSE = st.integers(-4, 4).map(float)  # many ties
@@ -202,3 +212,46 @@ def test_a_bank_keeps_its_latest_scores_and_no_more() -> None:
     assert bank.values()[0] == 5_000.0
     assert bank.counts(-1.0) == (KEPT, 0)
     assert bank.counts(5_000.0) == (KEPT - 1, 1) and bank.counts(4_999.0) == (KEPT, 0)
+
+
+@given(
+    turns=st.lists(st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.5]), max_size=6), max_size=4),
+    weights=st.lists(st.floats(0, 1), min_size=5, max_size=5),
+    turn=st.integers(0, 4),
+    score=st.sampled_from([0.0, 1.0, 1.5, 3.5, 9.0]),
+    u=st.floats(1e-9, 1 - 1e-9),
+)
+def test_a_mixture_of_turns_weighs_every_score(
+    turns: list[list[float]], weights: list[float], turn: int, score: float, u: float
+) -> None:
+    """The definition, score by score: each has its turn's weight over the scores of that turn, the asking one too."""
+    banks = TurnBanks()
+    for number, scores in enumerate(turns):
+        for value in scores:
+            banks.add(number, value)
+    masses = [(score, weights[turn] / (len(turns[turn]) + 1 if turn < len(turns) else 1))]
+    for number, scores in enumerate(turns):
+        masses += [(value, weights[number] / (len(scores) + (number == turn))) for value in scores]
+    total = sum(mass for _, mass in masses)
+    wanted = sum(mass * (1.0 if value > score else u if value == score else 0.0) for value, mass in masses)
+    expected = min(1.0, wanted / total) if total else u
+    assert banks.p_value(turn, score, u, weights) == pytest.approx(expected, abs=1e-12)
+
+
+@given(scores=st.lists(st.integers(0, 5).map(float), max_size=60), window=st.integers(1, 9))
+def test_turn_banks_forget_the_oldest(scores: list[float], window: int) -> None:
+    banks, latest = TurnBanks(window), TurnBanks()
+    for value in scores:
+        banks.add(0, value)
+    for value in scores[-window:]:
+        latest.add(0, value)
+    restored = TurnBanks(window)
+    restored.restore(json.loads(json.dumps(banks.state())))
+    assert banks.state() == latest.state() == restored.state()
+    assert banks.p_value(0, 2.0, 0.3, [1.0]) == latest.p_value(0, 2.0, 0.3, [1.0])
+
+
+def test_scores_are_kept_to_nine_digits() -> None:
+    assert kept(0.1234567891234) == 0.123456789
+    assert kept(-123456.7891234) == -123456.789
+    assert kept(kept(2 / 3)) == kept(2 / 3)

@@ -6,13 +6,15 @@ decided on these chunks, not what the chains would have become.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, log, nan
 from pathlib import Path
 from typing import Any, TypeVar
 
-from atts.calibration.arrival import Arrival, RecordedChain, RecordedChunk
+from atts.calibration.arrival import Arrival, RecordedChain, RecordedChunk, recorded
 from atts.config.run import RunConfig
 from atts.errors import InputError
 from atts.problems.tables import rows
@@ -22,7 +24,8 @@ from atts.stats.calibrator import Calibrator
 from atts.stats.calibrators import CalibrationScore, make_calibrator
 from atts.stats.settings import CalibratorSettings
 from atts.store.folder import RunFolder
-from atts.types import Chunk, Decision
+from atts.store.journal import Journal
+from atts.types import Chunk, Decision, Key
 
 SHORT = 100  # characters: a last chunk with fewer is not comparable with whole ones
 PERPLEXITIES = ("ppl", "perplexity")  # columns that hold perplexities, which are logged
@@ -34,10 +37,14 @@ _MOST = 2**53  # the first whole number that a column of floating point does not
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Recorded chunks by chain, chains in order of first appearance; `config` if they come from a run folder."""
+    """Recorded chunks by chain, chains in order of first appearance; `config` if they come from a run folder.
+
+    `ends` says of a run's chains, in order, at which decision they had ended: also of those without any decision.
+    """
 
     chains: tuple[RecordedChain, ...]
     config: RunConfig | None = None
+    ends: tuple[tuple[int, Key], ...] = ()
 
     @property
     def samples(self) -> int:
@@ -79,16 +86,39 @@ def decide_all(record: Record, arrival: Arrival, calibrator: Calibrator, seed: i
     for chain in record.chains:
         for known in chain:
             calibrator.announce(known.chunk, known.score)
+    told = _Ends(record, calibrator, as_they_were=arrival is recorded)
 
-    def decide(recorded: RecordedChunk) -> bool:
-        chunk = recorded.chunk
+    def decide(known: RecordedChunk) -> bool:
+        chunk = known.chunk
+        told.before(known)
         u = uniform(seed, chunk.problem, chunk.sample, chunk.turn, "smoothing")
-        decision = calibrator.decide(chunk, recorded.score, u)
+        decision = calibrator.decide(chunk, known.score, u)
         decisions.append(decision)
+        told.after(known)
         return decision.rejected
 
     arrival(record.chains, seed, decide)
     return decisions
+
+
+class _Ends:
+    """Tells the calibrator how many chains there are and which have ended: when they did, or after their last chunk."""
+
+    def __init__(self, record: Record, calibrator: Calibrator, as_they_were: bool) -> None:
+        self._calibrator = calibrator
+        self._as_they_were = as_they_were and bool(record.ends)
+        self._ends = deque(record.ends if self._as_they_were else ())
+        self._last = {chain[-1].chunk for chain in record.chains}
+        keys = {(chain[0].chunk.problem, chain[0].chunk.sample) for chain in record.chains}
+        calibrator.plan(len(keys | {key for _, key in self._ends}))
+
+    def before(self, known: RecordedChunk) -> None:
+        while self._ends and self._ends[0][0] <= known.row:
+            self._calibrator.ended(*self._ends.popleft()[1])
+
+    def after(self, known: RecordedChunk) -> None:
+        if not self._as_they_were and known.chunk in self._last:
+            self._calibrator.ended(known.chunk.problem, known.chunk.sample)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +173,8 @@ def _read_run(path: Path, score: str | None) -> Record:
     name = score or folder.config.score
     chains: list[RecordedChain] = []
     known: set[str] = set()
-    for turns in folder.journal().turns.values():
+    journal = folder.journal()
+    for turns in journal.turns.values():
         chain: list[RecordedChunk] = []
         for turn in turns:
             known |= turn.scores.keys()
@@ -157,7 +188,24 @@ def _read_run(path: Path, score: str | None) -> Record:
             chains.append(chain)
     if known and name not in known:
         raise InputError(f"{path}: its chunks have no score {name!r}; they have {', '.join(sorted(known))}")
-    return Record(tuple(chains), folder.config)
+    return Record(tuple(chains), folder.config, _ends(journal))
+
+
+def _ends(journal: Journal) -> tuple[tuple[int, Key], ...]:
+    """Of every chain that ended, the first decision that was taken after it.
+
+    A decision follows its score without a wait, so that the times of the journal order decisions and ends.
+    """
+    taken = sorted(
+        (turn.scoring.end, turn.decision.index)
+        for turns in journal.turns.values()
+        for turn in turns
+        if turn.decision is not None and turn.scoring is not None
+    )
+    times = [time for time, _ in taken]
+    ended = sorted((chain.end, key) for key, chain in journal.chains.items())
+    places = ((bisect_right(times, end), key) for end, key in ended)
+    return tuple((taken[place][1] if place < len(taken) else _MOST, key) for place, key in places)
 
 
 def _read_table(path: Path, score: str | None) -> Record:

@@ -46,6 +46,7 @@ COIN = "coin"
 @click.option("--window", type=int, metavar="N", help="keep only the latest N scores of a bank")
 @click.option("--by-turn/--all-turns", default=None, help="rank a chunk among its turn, or among all")
 @click.option("--compat", type=click.Choice(get_args(Compat)), help="p-value of the reference (static)")
+@click.option("--threshold", type=float, metavar="X", help="score from which chunks are taken over (fixed)")
 @click.option("--calibration", type=FILE, help="file with recorded scores to begin with [of a run: its own]")
 @click.option("--order", help="recorded, merge, inflight:N or fifo:D,T [inflight:64; of a run: recorded]")
 @click.option("--orders", type=click.IntRange(1), metavar="N", help="orders to average over [10; recorded: 1]")
@@ -154,7 +155,8 @@ def _all_settings(
     }
     given = asked["calibrators"] or [run.calibrator if run else "tracked"]
     names = [name for name in dict.fromkeys(given) if name != COIN]
-    own = {key: _of(run, asked, key) for key in ("strength", "gain", "window", "by_turn", "compat", "scope")}
+    keys = ("strength", "gain", "window", "by_turn", "compat", "scope", "threshold")
+    own = {key: _of(run, asked, key) for key in keys}
     return [
         resolve_settings(
             calibrator=name,

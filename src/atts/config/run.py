@@ -103,6 +103,7 @@ class RunConfig(BaseModel):
     gain: float = Field(1.0, gt=0, le=10, description="how fast the rate is corrected; below 1: over longer stretches")
     strength: float = Field(1.0, ge=0, le=1, description="question scope: how much of a question's effect is taken off")
     compat: Literal["none", "reference"] = Field("none", description="static only: the reference's p-value")
+    threshold: float | None = Field(None, description="fixed only: the score from which chunks are taken over")
     hard_budget: bool = Field(False, description="caps that no stream of scores can break")
     calibration: str | None = Field(None, description="calibration file for a warm start")
     answer: str | None = Field(None, description="rule that finds the finished answer; default: the data set's")
@@ -229,6 +230,7 @@ class RunConfig(BaseModel):
             strength=self.strength,
             gain=self.gain,
             compat=self.compat,
+            threshold=self.threshold,
         )
 
     def as_toml(self) -> str:

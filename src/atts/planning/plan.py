@@ -183,6 +183,7 @@ class _Simulation:
             for role, server in self._servers.items()
         }
         self._calibrator = _calibrator(plan, self._strategy, self._work)
+        self._calibrator.plan(self._work.problems * self._work.samples)
         self._vote = VoteRule(self._work.samples, plan.vote_stop)
         self._tally = Tally([str(number) for number in range(self._work.problems)], self._vote)
         self._start = asyncio.get_running_loop().time()
@@ -247,6 +248,7 @@ class _Simulation:
     def _ended(self, chain: Chain) -> None:
         if self.writer is not None:
             self.writer.chain(chain)
+        self._calibrator.ended(chain.problem, chain.sample)
         self._longest = max(self._longest, chain.end - chain.start)
         self._tally.chain(chain, None)
 

@@ -61,6 +61,7 @@ class Chains:
             yield Job(problem.id, sample, messages, self._setup.strategy, self._recipe, order, made, siblings)
 
     def _ended(self, chain: Chain) -> None:
+        self._setup.calibrator.ended(chain.problem, chain.sample)
         self._write(chain)  # at once; grading may take its time, and can be done again
         self._grading.create_task(self._grade(chain))
 

@@ -26,7 +26,8 @@ from atts.types import Chain, Decision, EngineInfo, Key, Problem, Role, Turn
 class Record:
     """The record of one run. `vote` maps answers that mean the same to the same text, `answered` counts them.
 
-    `calibrator` is told of the journal's decisions here; of new ones, who takes them tells it.
+    `calibrator` is told of the run's size, and of the journal's decisions and chains, here; of new ones, who makes them
+    tells it.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Record:
         """The chains that earlier sessions ended, with their verdicts."""
         self.loading = 0.0
         """Seconds in which engines were made ready, of all sessions."""
+        calibrator.plan(config.samples * len(problems))
         names = [problem.id for problem in problems]
         self._tally = Tally(names, config.vote_rule(vote))
 
@@ -65,6 +67,7 @@ class Record:
             self._calibrator.replay(decision)
             self._alarm.observe(decision.chunk, decision.score)
         for chain in journal.chains.values():
+            self._calibrator.ended(chain.problem, chain.sample)
             correct = verdict(chain)
             self.chain(chain, correct)
             self.earlier.append((chain, correct))
@@ -99,6 +102,12 @@ class Record:
         at = self._alarm.alarmed_at
         return "" if at is None else f"the scores of new problems have drifted (alarm after {at} problems)"
 
+    @property
+    def promised(self) -> float | None:
+        """The rate that is promised; None where the method takes no decisions, or its calibrator promises nothing."""
+        config = self._config
+        return config.rate if STRATEGIES[config.strategy].controlled and self._calibrator.promises else None
+
     def agrees_with(self, summary: Mapping[str, Any]) -> bool:
         """Whether an earlier summary counts the same chains in the same way."""
         return self._tally.agrees_with(summary)
@@ -117,7 +126,7 @@ class Record:
             wall=wall,
             loading=min(wall, self.loading),
             certificate=self._calibrator.certificate() if controlled else None,
-            rate=config.rate if controlled else None,
+            rate=self.promised,
             engines=engines,
             warnings=self.warnings,
         )

@@ -147,8 +147,7 @@ class Run:
     def _started(self, journal: Journal, time: float) -> RunStarted:
         config, turns = self.setup.config, [turn for chain in journal.turns.values() for turn in chain]
         chains = config.samples * len(self.setup.problems)
-        rate = config.rate if self.setup.strategy.controlled else None
-        return RunStarted(chains, len(journal.chains), rate, time, turns, self._record.earlier)
+        return RunStarted(chains, len(journal.chains), self._record.promised, time, turns, self._record.earlier)
 
     async def _load(self, journal: Journal, emit: Sink, clock: Callable[[], float]) -> dict[Role, EngineInfo]:
         """Make the engines ready; the time that this takes is not that of the chains, however it ends."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from atts.types import Chunk, Decision
 
@@ -16,9 +16,18 @@ class Calibrator(Protocol):
 
     name: str
     rate: float
+    promises: ClassVar[bool]
 
     def announce(self, chunk: Chunk, score: float | None) -> None:
         """Hear of a score that is decided on later, for calibrators that rank a round of chunks among each other."""
+        ...
+
+    def plan(self, chains: int) -> None:
+        """Hear how many chains the run has, those that have ended included, for calibrators with a horizon."""
+        ...
+
+    def ended(self, problem: str, sample: int) -> None:
+        """Hear that a chain takes no further decision, whatever way it ended."""
         ...
 
     def decide(self, chunk: Chunk, score: float | None, u: float) -> Decision:
@@ -26,7 +35,7 @@ class Calibrator(Protocol):
 
         `score` is the nonconformity score (large = strange); None, NaN and infinities mean unscored: taken over if
         the budget allows, never ranked, never banked. `u` in (0, 1) breaks ties (smoothed p-value); the caller
-        derives it from the decision's seed.
+        derives it from the decision's seed. The score counts to nine significant digits.
         """
         ...
 

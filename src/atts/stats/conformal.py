@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isfinite, isqrt
 from typing import Any, Literal, TypeGuard
 
@@ -21,6 +21,14 @@ from atts.types import Chunk
 BankBy = Literal["all", "turn", "question"]
 
 MINIMUM = 20  # a category with fewer scores than this borrows another one's bank
+
+
+KEPT_DIGITS = 9
+
+
+def kept(score: float) -> float:
+    """The score as it is ranked, banked and written down: to nine significant digits, so that all three are equal."""
+    return float(f"{score:.{KEPT_DIGITS - 1}e}")
 
 
 def usable(score: float | None) -> TypeGuard[float]:
@@ -178,3 +186,70 @@ class MondrianBanks:
         earlier = bisect_left(self._turns, chunk.turn)
         banks = (self._banks[f"turn:{turn}"] for turn in reversed(self._turns[:earlier]))
         return next((bank for bank in banks if len(bank) >= self.minimum), self._all)
+
+
+class TurnBanks:
+    """Scores by turn, ranked as a mixture of the turns.
+
+    The mixture gives every turn a weight of the caller's, which its scores share equally, the chunk itself included.
+    Turns from `LAST` on share a bank. Of each turn the latest `window` scores are kept, `MOST` at most.
+
+    Plain sorted lists: a decision looks into all of them, and at a hundred thousand scores that costs less than the
+    two layers of a `ScoreBank` in each.
+    """
+
+    LAST = 31
+    MOST = 1 << 16
+
+    def __init__(self, window: int | None = None) -> None:
+        self.window = min(window or self.MOST, self.MOST)
+        self._sorted: list[list[float]] = []
+        self._arrivals: list[deque[float]] = []
+
+    def __len__(self) -> int:
+        """Banks that there are, empty ones before the last included."""
+        return len(self._sorted)
+
+    def add(self, turn: int, score: float) -> None:
+        """Bank a finite score; the oldest one of a full bank leaves."""
+        turn = min(turn, self.LAST)
+        while len(self._sorted) <= turn:
+            self._sorted.append([])
+            self._arrivals.append(deque())
+        ordered, arrivals = self._sorted[turn], self._arrivals[turn]
+        insort(ordered, score)
+        arrivals.append(score)
+        if len(arrivals) > self.window:
+            del ordered[bisect_left(ordered, arrivals.popleft())]
+
+    def p_value(self, turn: int, score: float, u: float, weights: Sequence[float]) -> float:
+        """Upper-tail p-value in (0, 1] of a chunk of `turn`; one weight a turn, for every bank and for the chunk.
+
+        With all weight on its turn it is the smoothed p-value of that turn; without any score, u.
+        """
+        turn = min(turn, self.LAST)
+        total = own = weights[turn]
+        above, untied = 0.0, 1 - u
+        for place, ordered in enumerate(self._sorted):
+            if size := len(ordered):
+                left = bisect_left(ordered, score)
+                count: float = size - left
+                if count and ordered[left] == score:
+                    count -= untied * (bisect_right(ordered, score, left) - left)
+                weight = weights[place]
+                if place == turn:
+                    own = weight / (size + 1)
+                    above += own * count
+                else:
+                    above += weight * count / size
+                    total += weight
+        return min(1.0, (above + u * own) / total) if total else u
+
+    def state(self) -> list[list[float]]:
+        """The scores of each bank in order of arrival, as plain data."""
+        return [list(arrivals) for arrivals in self._arrivals]
+
+    def restore(self, state: Sequence[Sequence[float]]) -> None:
+        """Go on from a saved state."""
+        self._sorted = [sorted(values) for values in state]
+        self._arrivals = [deque(values) for values in state]

@@ -26,6 +26,7 @@ class CalibratorSettings:
     (None: the calibrator's own habit). `window`: keep only the latest scores of each bank.
     `gain`: how fast trackers correct the rate, as a share of their usual steps.
     `strength`: lambda, how much of a question's shrunk effect is taken off its scores (question scope of `tracked`).
+    `threshold`: for `fixed`, the score from which chunks are taken over.
     `compat="reference"`: the reference's p-value instead of the smoothed one.
     """
 
@@ -40,6 +41,7 @@ class CalibratorSettings:
     strength: float = 1.0
     gain: float = 1.0
     compat: Compat = "none"
+    threshold: float | None = None
 
 
 def resolve_rate(

@@ -53,6 +53,7 @@ def simulate(world: World, calibrator: Calibrator, seed: int, in_flight: int = 6
     effects = [_effect(world, question, rng) for question in range(world.questions)]
     waiting = [_Chain(question, sample) for question in range(world.questions) for sample in range(world.samples)]
     waiting.reverse()
+    calibrator.plan(len(waiting))
     active: list[tuple[float, int, _Chain]] = []
     decisions: list[Decision] = []
     now, count = 0.0, 0
@@ -71,6 +72,8 @@ def simulate(world: World, calibrator: Calibrator, seed: int, in_flight: int = 6
         if chain.turn < world.turns and rng.random() >= (world.end_after_takeover if rejected else world.end):
             count += 1  # a chain that was taken over waits for the target, and comes back later
             heapq.heappush(active, (now + rng.lognormvariate(0, 0.2) * (2.5 if rejected else 1.0), count, chain))
+        else:
+            calibrator.ended(chunk.problem, chunk.sample)
     return decisions
 
 

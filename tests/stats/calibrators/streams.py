@@ -22,7 +22,7 @@ R1 = CalibratorSettings()
 R3 = replace(R1, scope="question")
 RECORDED = [CalibrationScore(str(i % 4), i % 3, i / 10) for i in range(60)]
 ALL = [
-    *(replace(R1, name=name) for name in CALIBRATORS),
+    *(replace(R1, name=name, threshold=0.5 if name == "fixed" else None) for name in CALIBRATORS),
     replace(R1, hard_budget=True),
     R3,
     replace(R3, strength=0.5, hard_budget=True),

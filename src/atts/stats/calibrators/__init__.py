@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from atts.errors import InputError
@@ -10,8 +11,10 @@ from atts.registry import Registry, ShapeError, first_line
 from atts.stats.calibrator import Calibrator
 from atts.stats.calibrators.aci import ACI
 from atts.stats.calibrators.base import CalibrationScore, RateCalibrator
+from atts.stats.calibrators.budgeted import Budgeted
 from atts.stats.calibrators.coin import Coin
 from atts.stats.calibrators.dtaci import DtACI
+from atts.stats.calibrators.fixed import Fixed
 from atts.stats.calibrators.online import Online
 from atts.stats.calibrators.ranked import Ranked
 from atts.stats.calibrators.static import Static
@@ -42,11 +45,13 @@ CALIBRATORS: Registry[type[RateCalibrator]] = Registry(
     "calibrator",
     "atts.calibrators",
     {
+        "budgeted": Budgeted,
         "tracked": Tracked,
         "online": Online,
         "static": Static,
         "aci": ACI,
         "dtaci": DtACI,
+        "fixed": Fixed,
         "coin": Coin,
         "ranked": Ranked,
     },
@@ -60,7 +65,11 @@ def calibrator(name: Any) -> Any:
     return CALIBRATORS.register(name)
 
 
-OWN_OPTIONS: Mapping[str, tuple[str, ...]] = {"scope": ("tracked", "static"), "compat": ("static",)}
+OWN_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "scope": ("tracked", "static"),
+    "compat": ("static",),
+    "threshold": ("fixed",),
+}
 """Options that only some calibrators have, and which those are."""
 
 
@@ -88,6 +97,7 @@ def resolve_settings(
     strength: float = 1.0,
     gain: float = 1.0,
     compat: Compat = "none",
+    threshold: float | None = None,
 ) -> CalibratorSettings:
     """The settings that a run asks for, in the run file's own words; `calibrated` if it names a calibration file.
 
@@ -105,6 +115,7 @@ def resolve_settings(
         strength=strength,
         gain=gain,
         compat=compat,
+        threshold=threshold,
     )
     validate(settings, calibrated)
     return settings
@@ -127,5 +138,9 @@ def validate(settings: CalibratorSettings, calibrated: bool) -> None:
         raise InputError(f"calibrator {settings.name} has no question scope: use tracked or static, or scope = run")
     if settings.compat != "none" and settings.name not in OWN_OPTIONS["compat"]:
         raise InputError(f"compat = {settings.compat} belongs to calibrator static, not to {settings.name}")
+    if settings.threshold is not None and settings.name not in OWN_OPTIONS["threshold"]:
+        raise InputError(f"threshold = {settings.threshold:g} belongs to calibrator fixed, not to {settings.name}")
+    if settings.name == "fixed" and (settings.threshold is None or not isfinite(settings.threshold)):
+        raise InputError("calibrator fixed needs a threshold: the score from which chunks are taken over (threshold)")
     if settings.name == "static" and not calibrated:
         raise InputError("calibrator static needs recorded scores: give a calibration file (atts calibrate writes one)")

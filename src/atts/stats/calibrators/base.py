@@ -7,10 +7,10 @@ beside this one chooses the first two.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from atts.errors import InputError
-from atts.stats.conformal import MINIMUM, BankBy, MondrianBanks, smoothed_p_value, usable
+from atts.stats.conformal import MINIMUM, BankBy, MondrianBanks, kept, smoothed_p_value, usable
 from atts.stats.control import HardBudget, Tally
 from atts.stats.settings import CalibratorSettings
 from atts.types import Chunk, Decision
@@ -34,6 +34,9 @@ class RateCalibrator:
     taken over, at rate 1 everything (hard budgets aside).
     """
 
+    promises: ClassVar[bool] = True
+    """Whether it holds `rate`; otherwise the rate is whatever comes out."""
+
     def __init__(self, settings: CalibratorSettings) -> None:
         self.settings = settings
         self.name = settings.name
@@ -46,20 +49,31 @@ class RateCalibrator:
 
     def decide(self, chunk: Chunk, score: float | None, u: float) -> Decision:
         """Decide on a chunk and learn from the decision; see `Calibrator.decide`."""
-        known = score if usable(score) else None
+        known = kept(score) if usable(score) else None
         p_value, threshold = self._judge(chunk, known, u)
         wanted = _strange(p_value, threshold)
         rejected = wanted and (self.budget is None or self.budget.allows(chunk))
-        decision = Decision(self._next, chunk, known, p_value, threshold, rejected, capped=wanted and not rejected)
+        capped = wanted and not rejected
+        decision = Decision(self._next, chunk, known, p_value, threshold, rejected, capped, self.horizon())
         self.replay(decision)
         return decision
 
     def accepts(self, chunk: Chunk, score: float | None, u: float) -> bool:
         """Whether the p-value of this score is above the threshold of now; see `Calibrator.accepts`."""
-        return not _strange(*self._judge(chunk, score if usable(score) else None, u))
+        return not _strange(*self._judge(chunk, kept(score) if usable(score) else None, u))
 
     def announce(self, chunk: Chunk, score: float | None) -> None:
         """Hear of a score that is decided on later; only calibrators that rank in rounds make use of it."""
+
+    def plan(self, chains: int) -> None:
+        """Hear how many chains the run has; only calibrators with a horizon make use of it."""
+
+    def ended(self, problem: str, sample: int) -> None:
+        """Hear that a chain is over; only calibrators with a horizon make use of it."""
+
+    def horizon(self) -> float | None:
+        """E of the next decision, in decisions: none, unless the calibrator has a horizon."""
+        return None
 
     def replay(self, decision: Decision) -> None:
         """Learn from a decision, just taken or taken in an earlier session."""
