@@ -15,6 +15,7 @@ PACKAGE = Path(atts.__file__).parent
 FLOORS = (  # from the ground up; a room imports only what stands on a floor below its own
     {"types", "errors", "seeds", "atomic", "origins", "own"},
     {"events", "registry"},
+    {"options"},
     {"stats", "launch", "bundled"},
     {"engines"},
     {"grading", "pipeline", "testing"},

@@ -149,6 +149,7 @@ def test_what_is_given_as_itself_has_a_name_from_then_on(site: Path) -> None:
 
     name = SCORES.adopt(curious)
     assert name.startswith("curious@") and SCORES[name].function is curious and SCORES.adopt(curious) == name
+    assert name in SCORES and name not in list(SCORES)
     score("curious", needs_draft=True)(curious)
     assert SCORES[SCORES.adopt(curious)].needs_draft
 
@@ -206,6 +207,11 @@ def test_a_broken_package_harms_only_who_asks_for_it(site: Path, code: str, says
         (PROMPTS, "it = 'text'", "it is of type str, not a function (problem)"),
         (CALIBRATORS, "def it(score): pass", "a calibrator is a class derived from"),
         (CALIBRATORS, "from atts.stats.calibrators import RateCalibrator as it", "it does not define p_value"),
+        (
+            CALIBRATORS,
+            "from atts.stats.calibrators import RateCalibrator\nclass it(RateCalibrator): has, p_value = ('windw',), 3",
+            "there is no option 'windw' of calibrators (did you mean 'window'?)",
+        ),
         (SCHEMES, "def it(address): pass", "it has to take (address, options)"),
     ],
 )

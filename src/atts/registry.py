@@ -78,15 +78,16 @@ class Registry(Collection[str], Generic[T]):
             return self._shape(name, found.thing, **found.declared)
 
     def __iter__(self) -> Iterator[str]:
-        """All names: what is built in, what was registered, what installed packages bring."""
+        """All names: what is built in, what was registered (not what was given as itself), what packages bring."""
+        registered = (name for name in self._registered if not is_own(name))
         installed = (point.name for point in entry_points(group=self.group))
-        return iter(dict.fromkeys((*self._builtin, *self._registered, *installed)))
+        return iter(dict.fromkeys((*self._builtin, *registered, *installed)))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._builtin or name in tuple(self)
+        return name in self._builtin or name in self._registered or name in tuple(self)
 
     def is_builtin(self, name: str | None) -> bool:
         """Whether the name is of something that is built in."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -15,19 +15,30 @@ from atts.config.run import RunConfig, parse_assignment
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def config_options(*, without: frozenset[str] = frozenset(), model: type[BaseModel] = RunConfig) -> Callable[[F], F]:
-    """One option for every key of the model that is no table, described as there; not given, it is None."""
+def config_options(
+    *,
+    without: Collection[str] = (),
+    only: Collection[str] | None = None,
+    also: Mapping[str, str] | None = None,
+    model: type[BaseModel] = RunConfig,
+) -> Callable[[F], F]:
+    """One option for every key of the model (or `only` for these), described as there; not given, it is None.
+
+    `also` has other ways of writing an option, as click takes them.
+    """
 
     def decorate(function: F) -> F:
         for key, field in reversed(model.model_fields.items()):
-            if key not in without:
-                function = _option(key, field)(function)
+            if key not in without and (only is None or key in only):
+                function = _option(key, field, *(other for name, other in (also or {}).items() if name == key))(
+                    function
+                )
         return function
 
     return decorate
 
 
-def _option(key: str, field: FieldInfo) -> Callable[[F], F]:
+def _option(key: str, field: FieldInfo, *also: str) -> Callable[[F], F]:
     name = "--" + key.replace("_", "-")
     kind = _value_type(field.annotation)
     help_ = f"{field.description}{_default(field)}"
@@ -39,7 +50,7 @@ def _option(key: str, field: FieldInfo) -> Callable[[F], F]:
             name, key, type=item, multiple=True, callback=_given, help=field.description, metavar=_metavar(item)
         )
     if kind is bool:
-        return click.option(f"{name}/--no-{name[2:]}", key, default=None, help=help_)
+        return click.option(f"{name}/--no-{name[2:]}", *also, key, default=None, help=help_)
     return click.option(name, key, type=_click_type(kind), default=None, help=help_, metavar=_metavar(kind))
 
 

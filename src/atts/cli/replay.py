@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
 from rich.table import Table
 
 from atts import atomic
+from atts.cli.options import config_options
 from atts.cli.streams import in_json, is_standard_output
 from atts.cli.tables import say, show
 from atts.config.run import RunConfig
 from atts.errors import InputError
-from atts.stats.settings import Compat, Scope
+from atts.stats.settings import OPTIONS
 
 if TYPE_CHECKING:
     from atts.calibration.replay import Record, Replayed
@@ -36,17 +37,8 @@ COIN = "coin"
 @click.option("--takeover-rate", type=float, metavar="X", help="promised share of chunks that the target takes [0.4]")
 @click.option("--budget", type=float, metavar="X", help="the same as takeovers among the samples of a problem")
 @click.option("--alpha", type=float, metavar="X", help="the same in the paper's word: 1 - rate")
-@click.option(
-    "--scope", type=click.Choice(get_args(Scope)), help="hold the rate over the run, or for each question too"
-)
 @click.option("--samples", type=click.IntRange(1), metavar="N", help="chains a problem [as recorded]")
-@click.option("--hard-budget/--no-hard-budget", default=None, help="caps that no stream of scores can break")
-@click.option("--strength", type=float, metavar="X", help="share of a question's effect taken off [1.0]")
-@click.option("--gain", type=float, metavar="X", help="how fast the rate is corrected [1.0]")
-@click.option("--window", type=int, metavar="N", help="keep only the latest N scores of a bank")
-@click.option("--by-turn/--all-turns", default=None, help="rank a chunk among its turn, or among all")
-@click.option("--compat", type=click.Choice(get_args(Compat)), help="p-value of the reference (static)")
-@click.option("--threshold", type=float, metavar="X", help="score from which chunks are taken over (fixed)")
+@config_options(only=OPTIONS, also={"by_turn": " /--all-turns"})
 @click.option("--calibration", type=FILE, help="file with recorded scores to begin with [of a run: its own]")
 @click.option("--order", help="recorded, merge, inflight:N or fifo:D,T [inflight:64; of a run: recorded]")
 @click.option("--orders", type=click.IntRange(1), metavar="N", help="orders to average over [10; recorded: 1]")
@@ -155,8 +147,7 @@ def _all_settings(
     }
     given = asked["calibrators"] or [run.calibrator if run else "tracked"]
     names = [name for name in dict.fromkeys(given) if name != COIN]
-    keys = ("strength", "gain", "window", "by_turn", "compat", "scope", "threshold")
-    own = {key: _of(run, asked, key) for key in keys}
+    own = {key: _of(run, asked, key) for key in OPTIONS if key != "hard_budget"}
     return [
         resolve_settings(
             calibrator=name,
@@ -172,10 +163,12 @@ def _meant(key: str, name: str, names: Sequence[str], asked: Mapping[str, Any]) 
     """Whether an option is for this calibrator: it is one that it has, or one that was asked for and that none has,
     which is then refused.
     """
-    from atts.stats.calibrators import OWN_OPTIONS
+    from atts.stats.calibrators import CALIBRATORS
+    from atts.stats.settings import OWN
 
-    having = OWN_OPTIONS.get(key, (*names, COIN))
-    return name in having or (asked[key] is not None and not set(names) & set(having))
+    if key not in OWN or key in CALIBRATORS[name].has:
+        return True
+    return asked[key] is not None and not any(key in CALIBRATORS[other].has for other in names)
 
 
 def _of(run: RunConfig | None, asked: Mapping[str, Any], key: str) -> Any:

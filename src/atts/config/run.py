@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from atts.config.presets import PRESETS
 from atts.engines.base import DRAWING, EngineOptions
 from atts.errors import InputError
+from atts.options import refused
 from atts.pipeline.settings import STEP_END, ChainSettings, SlotSettings
 from atts.pipeline.stop import VoteRule
 from atts.pipeline.strategies import STRATEGIES, strategy_named
@@ -23,7 +24,7 @@ from atts.registry import guess, unknown
 from atts.stats.calibrators import resolve_settings
 from atts.stats.estimate import MOST_SAMPLES
 from atts.stats.scores import SCORES
-from atts.stats.settings import CalibratorSettings, resolve_rate
+from atts.stats.settings import OPTIONS, CalibratorOptions, CalibratorSettings, resolve_rate
 from atts.types import Role, Sampling
 
 FREE_ON_RESUME = frozenset({"chains", "draft_slots", "score_slots", "takeover_slots", "check", "timeout", "patience"})
@@ -32,6 +33,7 @@ FREE_ON_RESUME = frozenset({"chains", "draft_slots", "score_slots", "takeover_sl
 _ADDED = frozenset(
     {
         *DRAWING,
+        "threshold",
         *("stop", "draft_end_tokens", "target_end_tokens"),
         *("chat_template_kwargs", "draft_chat_template_kwargs", "target_chat_template_kwargs"),
     }
@@ -41,8 +43,8 @@ _ADDED = frozenset(
 _RATES = frozenset({"takeover_rate", "budget", "alpha"})  # three names of one thing
 
 
-class RunConfig(BaseModel):
-    """Everything that a run is determined by. Keys of the run file and options of the command have these names."""
+class _Asked(BaseModel):
+    """The keys of a run up to its rate control: which problems, method, models, sampling, and at what rate."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -95,16 +97,12 @@ class RunConfig(BaseModel):
     takeover_rate: float | None = Field(None, ge=0, le=1, description="promised share of chunks that the target takes")
     budget: float | None = Field(None, ge=0, description="the same as takeovers among the samples of a problem")
     alpha: float | None = Field(None, ge=0, le=1, description="the same in the paper's word: 1 - rate")
-    scope: Literal["run", "question"] = Field("run", description="hold the rate over the run, or for each question too")
-    by_turn: bool | None = Field(
-        None, description="hold the rate turn by turn, or over the run only; default: the calibrator's habit"
-    )
-    window: int | None = Field(None, ge=1, description="rank among the latest N scores only")
-    gain: float = Field(1.0, gt=0, le=10, description="how fast the rate is corrected; below 1: over longer stretches")
-    strength: float = Field(1.0, ge=0, le=1, description="question scope: how much of a question's effect is taken off")
-    compat: Literal["none", "reference"] = Field("none", description="static only: the reference's p-value")
-    threshold: float | None = Field(None, description="fixed only: the score from which chunks are taken over")
-    hard_budget: bool = Field(False, description="caps that no stream of scores can break")
+
+
+# The checker takes a frozen dataclass below a model amiss; the model is frozen as well.
+class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
+    """Everything that a run is determined by. Keys of the run file and options of the command have these names."""
+
     calibration: str | None = Field(None, description="calibration file for a warm start")
     answer: str | None = Field(None, description="rule that finds the finished answer; default: the data set's")
     grader: str | None = Field(None, description="how answers are compared; default: the data set's")
@@ -221,16 +219,9 @@ class RunConfig(BaseModel):
         return resolve_settings(
             calibrator=self.calibrator,
             takeover_rate=self.rate,
-            scope=self.scope,
             samples=self.samples,
-            hard_budget=self.hard_budget,
             calibrated=self.calibration is not None,
-            by_turn=self.by_turn,
-            window=self.window,
-            strength=self.strength,
-            gain=self.gain,
-            compat=self.compat,
-            threshold=self.threshold,
+            **{key: getattr(self, key) for key in OPTIONS},
         )
 
     def as_toml(self) -> str:
@@ -288,8 +279,7 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
         if first["type"] == "extra_forbidden":
             meant = guess(key, RunConfig.model_fields)
             raise InputError(f"{key}: there is no such key{meant}; atts run --help lists them") from error
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{key} = {first['input']!r}: {message}" if key else message) from error
+        raise refused(error) from error
 
 
 def read_run_file(path: Path) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import isfinite
-from typing import Literal
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
 
 from atts.errors import InputError
+from atts.options import CONFIG
 
 Scope = Literal["run", "question"]
 Compat = Literal["none", "reference"]
@@ -16,32 +20,75 @@ DEFAULT_RATE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class CalibratorSettings:
-    """Everything a calibrator is made from.
+class Own:
+    """Marks an option that calibrators without it refuse, in these words; the others are passed over by who has them
+    not, since presets give them to all.
+    """
 
-    `name`: a key of `atts.stats.calibrators.CALIBRATORS`. `rate`: the promised share of takeovers, in [0, 1].
-    `scope`: hold it over the run, or for each question too (the paper's marginal and conditional coverage).
-    `samples`: m, chains a question. `hard_budget`: caps that no stream can break; `slack`: what a round (the samples
-    of a question at one turn) may take over beyond `rate * samples`. `by_turn`: rank a chunk among chunks of its turn
-    (None: the calibrator's own habit). `window`: keep only the latest scores of each bank.
-    `gain`: how fast trackers correct the rate, as a share of their usual steps.
-    `strength`: lambda, how much of a question's shrunk effect is taken off its scores (question scope of `tracked`).
-    `threshold`: for `fixed`, the score from which chunks are taken over.
-    `compat="reference"`: the reference's p-value instead of the smoothed one.
+    refusal: str
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False, kw_only=True)
+class CalibratorOptions:
+    """Every option of the calibrators, once: its name, type, check, default, and what it is.
+
+    Run file, command line and settings all read them here; which calibrator has which, its `has` says.
+    """
+
+    scope: Annotated[
+        Scope,
+        Own("calibrator {name} has no question scope: use tracked or static, or scope = run"),
+        Field(description="hold the rate over the run, or for each question too"),
+    ] = "run"
+    by_turn: Annotated[
+        bool | None,
+        Field(description="hold the rate turn by turn, or over the run only; default: the calibrator's habit"),
+    ] = None
+    window: Annotated[int | None, Field(ge=1, description="rank among the latest N scores only")] = None
+    gain: Annotated[
+        float, Field(gt=0, le=10, description="how fast the rate is corrected; below 1: over longer stretches")
+    ] = 1.0
+    strength: Annotated[
+        float, Field(ge=0, le=1, description="question scope: how much of a question's effect is taken off")
+    ] = 1.0
+    compat: Annotated[
+        Compat,
+        Own("compat = {value} belongs to calibrator static, not to {name}"),
+        Field(description="static only: the reference's p-value"),
+    ] = "none"
+    threshold: Annotated[
+        float | None,
+        Own("threshold = {value} belongs to calibrator fixed, not to {name}"),
+        Field(description="fixed only: the score from which chunks are taken over"),
+    ] = None
+    hard_budget: Annotated[bool, Field(description="caps that no stream of scores can break")] = False
+
+
+OPTIONS: Mapping[str, Any] = {option.name: option.default for option in fields(CalibratorOptions)}
+"""The names of all options, with their defaults."""
+
+
+@checked(frozen=True, config=CONFIG)
+class CalibratorSettings(CalibratorOptions):
+    """Everything a calibrator is made from: its name, the promise, and its options.
+
+    `rate`: the promised share of takeovers, in [0, 1]. `samples`: m, chains a question. `slack`: what a round (the
+    samples of a question at one turn) may take over beyond `rate * samples` under a hard budget.
     """
 
     name: str = "tracked"
-    rate: float = DEFAULT_RATE
-    scope: Scope = "run"
-    samples: int = 16
-    hard_budget: bool = False
+    rate: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RATE
+    samples: Annotated[int, Field(ge=1)] = 16
     slack: int = 1
-    by_turn: bool | None = None
-    window: int | None = None
-    strength: float = 1.0
-    gain: float = 1.0
-    compat: Compat = "none"
-    threshold: float | None = None
+
+
+OWN: Mapping[str, Own] = {
+    key: mark
+    for key, hint in get_type_hints(CalibratorOptions, include_extras=True).items()
+    for mark in hint.__metadata__
+    if isinstance(mark, Own)
+}
+"""The options that not every calibrator puts up with."""
 
 
 def resolve_rate(

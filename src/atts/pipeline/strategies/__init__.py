@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from atts.errors import InputError
-from atts.pipeline.strategies.base import Strategy, options
+from atts.options import options, refused
+from atts.pipeline.strategies.base import Strategy
 from atts.registry import Registry, ShapeError, first_line, unknown
 
 
@@ -69,8 +69,6 @@ def strategy_named(name: str, options: Mapping[str, Any] | None = None) -> Strat
         return method(**(options or {}))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
         if first["type"] == "unexpected_keyword_argument":
-            raise unknown("option", key, option_defaults(method), of=f"strategy {name}") from error
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"options.{key} = {first['input']!r}: {message}" if key else message) from error
+            raise unknown("option", first["loc"][0], option_defaults(method), of=f"strategy {name}") from error
+        raise refused(error, "options.") from error

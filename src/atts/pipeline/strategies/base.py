@@ -5,15 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
-
+from atts.options import options
 from atts.pipeline.chain import ChainState
 from atts.pipeline.stages import Stages
 from atts.types import Role, Turn
 
-options = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-"""Decorates a strategy: its fields are its options, checked when it is made."""
+__all__ = ["BY_PARAGRAPH", "Strategy", "options"]
 
 BY_PARAGRAPH = 100_000
 """Turns of methods whose turn is a paragraph, of whatever length: as good as no limit, their tokens have one."""

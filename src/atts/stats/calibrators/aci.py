@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from atts.stats.calibrators.base import BankedCalibrator
 from atts.stats.calibrators.tracked import Tracked
 from atts.stats.conformal import BankBy
 from atts.stats.settings import CalibratorSettings
@@ -16,6 +17,8 @@ class ACI(Tracked):
     `max(rate + eta (1 - rate), 1 - rate + eta rate) / (eta T)` of the promise. Needs: nothing. Price: it holds for
     the whole run only: turns and questions drift as they like.
     """
+
+    has = (*BankedCalibrator.has, "gain")
 
     STEPS: Mapping[str, float] = {"all": 0.03}
 

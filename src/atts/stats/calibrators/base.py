@@ -34,6 +34,9 @@ class RateCalibrator:
     taken over, at rate 1 everything (hard budgets aside).
     """
 
+    has: ClassVar[tuple[str, ...]] = ("hard_budget",)
+    """The names of its options, which are declared in `CalibratorOptions`."""
+
     promises: ClassVar[bool] = True
     """Whether it holds `rate`; otherwise the rate is whatever comes out."""
 
@@ -46,6 +49,10 @@ class RateCalibrator:
         if settings.hard_budget:
             self.budget = HardBudget(settings.rate, settings.samples, slack=settings.slack)
         self._next = 0
+
+    @classmethod
+    def check(cls, settings: CalibratorSettings, calibrated: bool) -> None:
+        """Raise InputError if it cannot be made without what is missing; `calibrated`: there are recorded scores."""
 
     def decide(self, chunk: Chunk, score: float | None, u: float) -> Decision:
         """Decide on a chunk and learn from the decision; see `Calibrator.decide`."""
@@ -148,6 +155,7 @@ def _strange(p_value: float | None, threshold: float) -> bool:
 class BankedCalibrator(RateCalibrator):
     """What the calibrators with score banks share: the bank, the p-value in it, and its state."""
 
+    has = (*RateCalibrator.has, "by_turn", "window")
     minimum = MINIMUM
 
     def __init__(self, settings: CalibratorSettings) -> None:

@@ -28,6 +28,8 @@ class Budgeted(RateCalibrator):
     the first turns, which come first, do not stand for all. `gain` divides 300 and 1/4.
     """
 
+    has = (*RateCalibrator.has, "window", "gain")
+
     FLOOR, CREDIT, SHARE, REST = 10.0, 300.0, 0.25, 0.75
 
     def __init__(self, settings: CalibratorSettings) -> None:

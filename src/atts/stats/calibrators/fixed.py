@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import atan, pi
 
+from atts.errors import InputError
 from atts.stats.calibrators.base import RateCalibrator
+from atts.stats.settings import CalibratorSettings
 from atts.types import Chunk
 
 
@@ -18,7 +20,16 @@ class Fixed(RateCalibrator):
     What stands in the place of the p-value is 1/2 - arctan(score - threshold) / pi, at most 1/2 where it is taken over.
     """
 
+    has = (*RateCalibrator.has, "threshold")
     promises = False
+
+    @classmethod
+    def check(cls, settings: CalibratorSettings, calibrated: bool) -> None:
+        """There is no threshold that suits every score."""
+        if settings.threshold is None:
+            raise InputError(
+                "calibrator fixed needs a threshold: the score from which chunks are taken over (threshold)"
+            )
 
     def p_value(self, chunk: Chunk, score: float, u: float) -> float:
         """Below 1/2 as far as the score is above the threshold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atts.errors import InputError
 from atts.stats.calibrators.base import BankedCalibrator
 from atts.stats.conformal import BankBy, reference_p_value
 from atts.stats.settings import CalibratorSettings
@@ -18,7 +19,16 @@ class Static(BankedCalibrator):
     A question without calibration scores is ranked among all of them.
     """
 
+    has = (*BankedCalibrator.has, "scope", "compat")
     minimum = 1  # what was recorded for a question is used, however little it is
+
+    @classmethod
+    def check(cls, settings: CalibratorSettings, calibrated: bool) -> None:
+        """There is nothing to rank among without recorded scores."""
+        if not calibrated:
+            raise InputError(
+                "calibrator static needs recorded scores: give a calibration file (atts calibrate writes one)"
+            )
 
     def bank_by(self, settings: CalibratorSettings) -> BankBy:
         """By question in question scope, by turn if asked for, otherwise all scores together."""

@@ -27,6 +27,8 @@ class Tracked(Online):
     takeovers spread over the questions; the price is selectivity between questions.
     """
 
+    has = (*Online.has, "scope", "gain", "strength")
+
     STEPS: Mapping[str, float] = {"all": 0.02, "turn": 0.05, "start": 0.05}
     START = 256  # decisions that form a group of their own, so that a cold start settles sooner
 
