@@ -6,7 +6,7 @@ from typing import Any
 
 from atts.seeds import uniform
 from atts.stats.calibrators.base import RateCalibrator
-from atts.stats.conformal import usable
+from atts.stats.conformal import kept, usable
 from atts.stats.settings import CalibratorSettings
 from atts.types import Chunk, Decision
 
@@ -26,7 +26,7 @@ class Ranked(RateCalibrator):
     def announce(self, chunk: Chunk, score: float | None) -> None:
         """Rank the score with the others of its round."""
         if score is not None and usable(score):
-            self._rounds.setdefault(chunk.problem, {}).setdefault(chunk.turn, {})[chunk.sample] = score
+            self._rounds.setdefault(chunk.problem, {}).setdefault(chunk.turn, {})[chunk.sample] = kept(score)
 
     def p_value(self, chunk: Chunk, score: float, u: float) -> float:
         """(rank − v) / n: the strangest of n samples has rank 1, equal scores rank by sample, v is the round's own."""
