@@ -305,3 +305,58 @@ async def test_the_wrong_dialect_is_said(client: str, dialect: str) -> None:
         ):
             await engine.info()
         await engine.close()
+
+
+class Aborting(SglangServer):
+    """Remembers the names of requests and of those that it is told to abort; some are answered too late."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.named: list[str] = []
+        self.told: list[str] = []
+        self.asked: list[dict[str, Any]] = []
+
+    async def _compute(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.named.append(body["rid"])
+        self.asked.append(body["sampling_params"])
+        return await super()._compute(body)
+
+    def abort(self, name: str) -> None:
+        self.told.append(name)
+        super().abort(name)
+
+
+async def test_sglang_is_told_of_what_nobody_waits_for_any_more() -> None:
+    """A connection that is closed is noticed late, and a request that runs on takes the place of another."""
+    inner = ScriptedEngine(Script(delay=lambda call, seed: 60.0))
+    async with serve("sglang", inner, make_server=Aborting) as server:
+        assert isinstance(server, Aborting)
+        engine = hurried(SglangEngine(server.url, impatient(timeout=0.5, patience=0)))
+        engine.http._attempts = 2
+        with pytest.raises(EngineError, match="no answer"):
+            await engine.generate([65], max_tokens=5, sampling=Sampling(0))
+        await until(lambda: server.told)
+        assert server.named[0] in server.told and len(set(server.named)) == 2  # before the second try, under a new name
+        cancelled = asyncio.create_task(engine.generate([65], max_tokens=5, sampling=Sampling(0)))
+        await until(lambda: len(server.named) == 3)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        await until(lambda: server.named[2] in server.told)
+        await engine.close()
+
+
+async def test_the_last_token_of_a_context_stays_empty() -> None:
+    async with serve("sglang", Short(), make_server=Aborting) as server:
+        assert isinstance(server, Aborting)
+        engine = SglangEngine(server.url)
+        await engine.generate([65] * 195, max_tokens=50, sampling=Sampling(0))
+        assert server.asked[0]["max_new_tokens"] == 4
+        with pytest.raises(NoRoomError):
+            await engine.generate([65] * 199, max_tokens=50, sampling=Sampling(0))
+        await engine.close()
+    async with serve("vllm", Short()) as server:
+        vllm = VllmEngine(server.url)
+        assert len((await vllm.generate([65] * 195, max_tokens=50, sampling=Sampling(0))).ids) == 4
+        with pytest.raises(NoRoomError):
+            await vllm.generate([65] * 199, max_tokens=50, sampling=Sampling(0))
+        await vllm.close()

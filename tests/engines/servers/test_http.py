@@ -244,3 +244,88 @@ async def test_an_answer_in_the_wrong_form_is_asked_for_once_more_by_a_server_th
         with pytest.raises(AnswerError):
             await http.ask(PATH, {}, read)
         assert len(openai_server.bodies) == 3 + 8 + 2
+
+
+async def test_time_outs_are_complaints_and_refused_connections_are_none(openai_server: Any) -> None:
+    async def slow() -> web.StreamResponse:
+        await asyncio.sleep(60)
+        return web.json_response({})
+
+    openai_server.script = lambda body, number: slow()
+    async with client(openai_server, timeout=0.2, attempts=1, concurrency=64) as http:
+        before = http.limiter.limit
+        with pytest.raises(HttpError, match="no answer in"):
+            await http.post(PATH, {})
+        assert http.limiter.limit < before
+    async with Http("http://127.0.0.1:1", attempts=1, concurrency=64) as http:
+        with pytest.raises(HttpError, match="refused"):
+            await http.post(PATH, {})
+        assert http.limiter.limit == before
+
+
+class Ailing(Http):
+    """On a server that says that it is unhealthy; counts how often it is waited for."""
+
+    waited = 0
+
+    async def healthy(self) -> bool:
+        return False
+
+    async def wait(self, cause: Exception) -> None:
+        self.waited += 1
+
+    def stand_in(self) -> None:
+        self.outage = self  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(("status", "waits"), [(408, 0), (409, 0), (429, 0), (400, 0), (500, 3), (503, 3)])
+async def test_what_an_unhealthy_server_finds_wrong_with_a_request_is_not_waited_out(
+    openai_server: Any, status: int, waits: int
+) -> None:
+    openai_server.script = lambda body, number: web.Response(status=status)
+    http = Ailing(openai_server.url, attempts=1, first_wait=0.001, timeout=60.0)
+    http.stand_in()
+    with pytest.raises(HttpError, match=str(status)):
+        await http.post(PATH, {})
+    assert http.waited == waits
+    http.outage = None
+    await http.close()
+
+
+async def test_requests_that_waited_for_a_server_do_not_come_all_at_once(openai_server: Any) -> None:
+    came: list[float] = []
+
+    def script(body: dict[str, Any], number: int) -> web.StreamResponse:
+        if number < 20:
+            return web.Response(status=500)
+        came.append(time.monotonic())
+        return web.json_response({})
+
+    openai_server.script = script
+    http = Ailing(openai_server.url, attempts=1, first_wait=2.0, timeout=60.0, concurrency=64)
+    http.stand_in()
+    await asyncio.gather(*(http.post(PATH, {}) for _ in range(20)))
+    assert len(came) == 20 and max(came) - min(came) > 0.8
+    http.outage = None
+    await http.close()
+
+
+async def test_a_host_that_was_reached_once_is_no_mistake(openai_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unknown(*_: Any, **__: Any) -> None:
+        raise OSError("no such host")
+
+    def script(body: dict[str, Any], number: int) -> web.StreamResponse:
+        response = web.json_response({})
+        response.force_close()  # so that the next request needs a connection of its own
+        return response
+
+    openai_server.script = script
+    url = openai_server.url.replace("127.0.0.1", "localhost")
+    for reached in (True, False):
+        async with Http(url, attempts=1) as http:
+            if reached:
+                await http.post(PATH, {})
+            monkeypatch.setattr(http._open().connector, "_resolve_host", unknown)
+            with pytest.raises(HttpError, match="no host of this name") as caught:
+                await http.post(PATH, {})
+            assert (caught.value.retryable, caught.value.down) == (reached, reached)

@@ -10,10 +10,11 @@ import pytest
 
 from atts.engines import open_engine
 from atts.engines.base import Engine, EngineOptions
-from atts.engines.scripted import ScriptedEngine
+from atts.engines.scripted import Script, ScriptedEngine
 from atts.errors import EngineError, InputError, RunError
 from atts.testing import Faults, ModelServer, serve
 from atts.types import ChainKey, Sampling
+from tests.polling import until
 
 QUICK = EngineOptions(timeout=60.0, patience=1.0)
 
@@ -148,3 +149,16 @@ async def test_replicas_of_different_models_are_refused() -> None:
 def test_a_server_named_twice_is_refused(other: str) -> None:
     with pytest.raises(InputError, match="named twice"):
         open_engine(f"sglang:http://a:1,{other}")
+
+
+async def test_among_servers_with_as_many_chains_the_one_with_fewer_requests_is_taken() -> None:
+    slow = ScriptedEngine(Script(delay=lambda call, seed: 60.0))
+    async with serve("sglang", slow) as busy, serve("sglang", ScriptedEngine()) as idle:
+        engine = open_engine(f"sglang:{busy.url},{idle.url}", QUICK)
+        waiting = asyncio.create_task(engine.generate(PROMPT, max_tokens=4, sampling=Sampling(0)))
+        await until(lambda: slow.in_flight)
+        await turn(engine, "new")
+        assert (busy.requests, idle.requests) == (1, 3)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await engine.close()
