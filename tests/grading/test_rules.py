@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from atts.errors import InputError
 from atts.grading.graders import GRADERS, named
 from atts.grading.quantities import number
-from atts.grading.rules import Choice, Exact, Numeric, Suited
+from atts.grading.rules import Choice, Exact, Grader, Numeric, Suited
 from atts.types import Problem
 
 from .hostile import hostile
@@ -220,3 +220,10 @@ def test_graders_by_name() -> None:
     assert isinstance(named("numeric"), Numeric)
     with pytest.raises(InputError, match="there is no grader 'guess'; there are: exact, numeric, choice, suited, math"):
         named("guess")
+
+
+@pytest.mark.parametrize("grader", [Exact(), Numeric(), Suited()], ids=lambda grader: type(grader).__name__)
+def test_a_percentage_and_the_bare_number_do_not_vote_together(grader: Grader) -> None:
+    """50 may be meant as 50 % or as fifty: two answers, and only verdicts are lenient."""
+    assert grader.key("50 %") == grader.key("50\\%") == grader.key("50.0%")
+    assert grader.key("50 %") != grader.key("50") == grader.key("50.0")

@@ -73,3 +73,17 @@ def test_the_frontier_is_of_complete_runs_with_the_same_questions(runs: list[att
 def test_names_that_occur_twice(runs: list[atts.LoadedRun]) -> None:
     assert [one.name for one in compare([runs[0], runs[0]])] == ["atts", "atts (2)"]
     assert compare([runs[0]])[0].plain()["difference"] is None
+
+
+def costing(run: atts.LoadedRun, target: int) -> atts.LoadedRun:
+    """The run as if the target had written so many tokens."""
+    return replace(run, summary={**run.summary, "tokens": {**run.summary["tokens"], "target": target}})
+
+
+def test_the_better_of_two_that_cost_the_same_is_on_the_frontier_alone(runs: list[atts.LoadedRun]) -> None:
+    ids = [problem.id for problem in runs[0].problems]
+    good, bad = (costing(with_verdicts(runs[0], set(right)), 500) for right in (ids[:2], ids[:1]))
+    assert [one.best for one in compare([bad, good])] == [False, True]
+    assert [one.best for one in compare([good, good])] == [True, True]  # neither beats the other
+    assert [one.best for one in compare([good, costing(good, 499)])] == [False, True]
+    assert [one.best for one in compare([good, costing(bad, 499)])] == [True, True]  # worse, for less

@@ -82,6 +82,19 @@ async def test_interrupted_and_resumed_the_votes_are_still_the_same(tmp_path: Pa
     assert await winners(tmp_path / "exact") == await winners(tmp_path / "off")
 
 
+async def test_votes_of_earlier_sessions_count(tmp_path: Path) -> None:
+    """Killed after the vote was decided and before the samples that it made needless were cancelled."""
+    await executed(config(vote_stop="exact", limit=1, chains=1), tmp_path)
+    lines = _lines(tmp_path)
+    before = [line for line in lines if line["kind"] == "turn" or line["status"] == "done"]
+    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in before))
+    (tmp_path / "summary.json").unlink()
+    resumed = await executed(config(vote_stop="exact", limit=1, chains=1), tmp_path)
+    after = _lines(tmp_path)[len(before) :]
+    assert {(line["kind"], line.get("status")) for line in after} == {("chain", "cancelled")}  # nothing was written
+    assert len(after) == len(lines) - len(before) == resumed["chains"]["cancelled"]
+
+
 async def test_a_statistical_stop_says_its_error_and_makes_less(tmp_path: Path) -> None:
     exact = await executed(config(vote_stop="exact"), tmp_path / "exact")
     bold = await executed(config(vote_stop="statistical", vote_error=0.2), tmp_path / "statistical")

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from math import floor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atts.stats.control import (
+    BURST,
+    HEADROOM,
     ExpertMixture,
     GroupTrackers,
     HardBudget,
@@ -142,3 +145,58 @@ def test_the_largest_deviation_is_sought_among_turns_with_enough_decisions() -> 
     assert max_turn_deviation(entries) == 0.02
     assert max_turn_deviation({"turn:0": {"n": 4.0, "deviation": 0.1}, "turn:1": {"n": 2.0, "deviation": 0.5}}) == 0.1
     assert max_turn_deviation({}) is None
+
+
+def test_a_full_bucket_holds_no_more_however_long_the_stream_was_quiet() -> None:
+    """Quiet for 10,000 decisions and then greedy for 600: as many takeovers as a new bucket gives."""
+    budget = HardBudget(0.3, 1000)
+    taken = []
+    for number in range(10_600):
+        chunk = Chunk(str(number), 0, 0)
+        rejected = number >= 10_000 and budget.allows(chunk)
+        budget.count(chunk, rejected)
+        taken.append(rejected)
+    bound = floor(0.3 * HEADROOM * 600) + BURST
+    assert bound == 197 and bound - 1 <= sum(taken) <= bound
+    assert taken[10_000 : 10_000 + BURST] == [True] * BURST
+
+
+def test_a_bucket_that_is_empty_refuses_and_refills() -> None:
+    budget = HardBudget(0.5, 1000, headroom=1.0, burst=2)
+    outcomes = []
+    for number in range(12):
+        chunk = Chunk(str(number), 0, 0)
+        outcomes.append(budget.allows(chunk))
+        budget.count(chunk, outcomes[-1])
+    # Two and a half are there for the first, one and a half less a decision; then every other one.
+    assert outcomes == [True, True, True, False, True, False, True, False, True, False, True, False]
+
+
+def test_a_round_is_a_question_at_a_turn() -> None:
+    budget = HardBudget(0.5, 2, burst=100)  # two a round
+    for chunk in (Chunk("q", 0, 0), Chunk("q", 1, 0)):
+        assert budget.allows(chunk)
+        budget.count(chunk, True)
+    assert not budget.allows(Chunk("q", 2, 0))
+    assert budget.allows(Chunk("q", 2, 1)) and budget.allows(Chunk("other", 2, 0))
+    budget.count(Chunk("q", 2, 0), False)  # what is left to the draft counts for no round
+    assert budget.state()["rounds"] == {"0:q": 2}
+
+
+def test_one_step_of_the_mixture_by_hand() -> None:
+    """Algorithm 2 of Gibbs & Candès (2024): weights by the pinball loss, a share for all, then each expert's step."""
+    rate, p_value = 0.4, 0.1
+    mixture = ExpertMixture(rate)
+    mixture.restore({"thresholds": [0.05 * n for n in range(8)], "weights": [0.125] * 8})
+    eta = math.sqrt(3 / 500 * (math.log(8 * 500) + 2) / ((1 - rate) ** 2 * rate**3 + rate**2 * (1 - rate) ** 3))
+    thresholds = [0.05 * n for n in range(8)]
+    losses = [rate * (p_value - t) if p_value >= t else (rate - 1) * (p_value - t) for t in thresholds]
+    weights = [0.125 * math.exp(-eta * loss) for loss in losses]
+    mixture.update(p_value)
+    found = mixture.state()
+    assert found["weights"] == pytest.approx([(1 - 1 / 1000) * w / sum(weights) + 1 / 8000 for w in weights])
+    steps = [g * (rate - (p_value <= t)) for g, t in zip(ExpertMixture.GAMMAS, thresholds, strict=True)]
+    assert found["thresholds"] == pytest.approx([t + step for t, step in zip(thresholds, steps, strict=True)])
+    assert mixture.threshold() == pytest.approx(
+        sum(w * t for w, t in zip(found["weights"], found["thresholds"], strict=True))
+    )

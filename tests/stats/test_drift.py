@@ -76,3 +76,35 @@ def test_against_online_cp() -> None:
         theirs.update(p_value)
         alarm._bet(p_value)
         assert alarm.martingale == pytest.approx(float(theirs.M))
+
+
+def test_three_bets_by_hand() -> None:
+    """A hundredth of the capital is spread anew before each bet; without it a bet that lost never comes back."""
+    alarm, capital = DriftAlarm(0, 1), [1 / 3, 1 / 3, 1 / 3]
+    for p_value in (0.9, 0.8, 0.05):
+        alarm._bet(p_value)
+        total = sum(capital)
+        capital = [
+            (0.99 * part + 0.01 * total / 3) * (1 + slope * (p_value - 0.5))
+            for part, slope in zip(capital, (-1, 0, 1), strict=True)
+        ]
+    assert alarm.state()["capital"] == pytest.approx(capital, rel=1e-12)
+
+
+def test_a_bet_that_has_lost_for_long_comes_back() -> None:
+    """Large p-values for 400 questions, small ones then: the bet against small ones still has capital to win with."""
+    alarm = DriftAlarm(0, 1, limit=1e300)
+    for _ in range(400):
+        alarm._bet(0.95)
+    before = alarm.martingale
+    for _ in range(100):
+        alarm._bet(0.05)
+    assert alarm.martingale > 1e10 * before
+
+
+def test_first_chunks_are_ranked_among_recorded_ones() -> None:
+    alarm = DriftAlarm(0, 1, calibration=[float(n) for n in range(99)])
+    alarm.observe(Chunk("q", 0, 0), 1000.0)
+    [small, _, large] = alarm.state()["capital"]
+    assert small > large  # stranger than every recorded one: p is small
+    assert len(alarm.state()["bank"]) == 100

@@ -262,3 +262,24 @@ def test_no_usable_question_gives_no_number() -> None:
     found = Bootstrap(2).estimate([np.nan, np.nan])
     assert found.questions == 0
     assert found.plain() == {"value": None, "low": None, "high": None, "questions": 0}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_interval_holds_its_value_however_few_draws_make_it(seed: int) -> None:
+    """A single draw has both of its quantiles on one side of the mean."""
+    found = Bootstrap(4, draws=1, seed=seed).estimate([0.1, 0.9, 0.4, 0.2])
+    assert found.low <= found.value <= found.high
+    assert found.value == pytest.approx(0.4)
+    assert found.low < found.high
+
+
+def test_the_half_question_more_stands_at_the_ends_of_the_scale() -> None:
+    """On a scale from 2 to 4 nothing below 2 or above 4 is thought possible."""
+    found = Bootstrap(5).estimate([3.0, 3.0, 3.0, 3.0, 3.0], limits=(2.0, 4.0))
+    assert 2 < found.low < 3 < found.high < 4
+    assert Bootstrap(5).estimate([3.0] * 5, limits=(3.0, 3.0)).low == pytest.approx(3)
+
+
+def test_a_ratio_of_nothing_is_not_known() -> None:
+    nothing = Bootstrap(2).ratio([0.0, 0.0], [0.0, 0.0])
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all() and nothing.questions == 0

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atts.stats.audit import audit
+from atts.stats.calibrators import CalibrationScore
 from atts.stats.control import round_limit
 from atts.stats.settings import CalibratorSettings
 from atts.stats.synthetic import World, simulate
@@ -97,3 +98,40 @@ def test_caps_hold_in_any_world(scope: str, seed: int, rate: float, digits: int 
     assert found.window_excess <= 8 + 1e-9
     assert found.rounds_over == 0
     assert round_limit(rate, 8) <= 8
+
+
+def test_a_score_is_relieved_of_what_was_known_of_its_question_before_it() -> None:
+    """Banked as it was ranked: a score that had told of its own question first would rank below itself."""
+    calibrator = made(replace(R3, by_turn=False))
+    calibrator.decide(Chunk("a", 0, 0), 1.0, 0.5)
+    calibrator.decide(Chunk("b", 0, 0), 5.0, 0.5)  # 2 above the mean of the turn by then, so b's effect is 2 / (1 + 1)
+    calibrator.decide(Chunk("b", 1, 0), 5.0, 0.5)
+    assert calibrator.state()["banks"]["all"] == [1.0, 4.0, 5.0]
+
+
+def test_recorded_scores_are_relieved_in_the_same_order() -> None:
+    calibrator = made(R3)
+    calibrator.warm([CalibrationScore("a", 0, 1.0), CalibrationScore("b", 0, 5.0), CalibrationScore("b", 0, 5.0)])
+    assert calibrator.state()["banks"]["all"] == [1.0, 4.0, 5.0]
+
+
+def test_the_start_of_a_run_is_a_group_of_its_own() -> None:
+    calibrator = made(R1)
+    assert calibrator.groups(Chunk("a", 0, 2), 255) == ("all", "turn:2", "start")
+    assert calibrator.groups(Chunk("a", 0, 2), 256) == ("all", "turn:2")
+    assert made(R3).groups(Chunk("a", 0, 2), 0) == ("all", "turn:2", "start", "question:a")
+
+
+@pytest.mark.parametrize(("by_turn", "tracked"), [(None, True), (True, True), (False, False)])
+def test_turns_have_a_rate_of_their_own_unless_they_are_ranked_together(by_turn: bool | None, tracked: bool) -> None:
+    calibrator = made(replace(R1, by_turn=by_turn, gain=0.5))
+    calibrator.decide(Chunk("a", 0, 3), 1.0, 0.1)
+    found = calibrator.certificate()
+    assert found["all"]["eta"] == 0.01 and found["start"]["eta"] == 0.025
+    assert found["turn:3"].get("eta") == (0.025 if tracked else None)
+
+
+def test_recorded_scores_are_what_a_first_chunk_is_ranked_among() -> None:
+    calibrator = made(replace(R1, by_turn=False))
+    calibrator.warm([CalibrationScore("x", 0, float(n)) for n in range(9)])
+    assert calibrator.decide(Chunk("a", 0, 0), 7.5, 0.5).p_value == pytest.approx((1 + 0.5) / 10)
