@@ -180,7 +180,9 @@ def test_a_round_is_a_question_at_a_turn() -> None:
     assert not budget.allows(Chunk("q", 2, 0))
     assert budget.allows(Chunk("q", 2, 1)) and budget.allows(Chunk("other", 2, 0))
     budget.count(Chunk("q", 2, 0), False)  # what is left to the draft counts for no round
-    assert budget.state()["rounds"] == {"0:q": 2}
+    assert budget.state()["rounds"] == [["q", [[0, 2]]]]
+    budget.forget("q")  # its memory goes with the question
+    assert budget.state()["rounds"] == [] and budget.allows(Chunk("q", 2, 0))
 
 
 def test_one_step_of_the_mixture_by_hand() -> None:

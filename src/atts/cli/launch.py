@@ -17,7 +17,7 @@ from atts.cli.options import config_options
 from atts.cli.streams import in_json
 from atts.cli.tables import screen, show
 from atts.config.presets import PRESETS
-from atts.config.run import read_run_file, resolve, toml_lines
+from atts.config.run import read_run_file, resolve, toml_text
 from atts.errors import InputError
 from atts.launch.settings import ServerSettings, validated
 from atts.launch.state import DEFAULT_FOLDER, LaunchState, StateFolder
@@ -92,7 +92,7 @@ def run_file_of(preset: str | None, run_file: Path | None, settings: ServerSetti
     draft, target = settings.servers
     addresses = {"draft": draft.address, "target": target.address}
     config = resolve(preset=preset, run_file=run_file, options=addresses)
-    return f"{config.as_toml()}\n[servers]\n{toml_lines(settings.shown())}"
+    return toml_text({**config.model_dump(), "servers": settings.shown()})
 
 
 def _launch(settings: ServerSettings, folder: Path, *, detach: bool, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from atts.config.presets import PRESETS
@@ -226,7 +227,7 @@ class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
 
     def as_toml(self) -> str:
         """A run file that asks for this run, with every key that has a value."""
-        return toml_lines(self.model_dump(exclude_none=True))
+        return toml_text(self.model_dump())
 
     def differs(self, key: str) -> bool:
         """Whether the key has another value than where nothing is said."""
@@ -308,17 +309,14 @@ def _saved_keys(path: Path, content: Any) -> dict[str, Any]:
     return {key: value for key, value in config.items() if value is not None}
 
 
-def toml_lines(values: Mapping[str, Any]) -> str:
-    """Values as TOML, one key a line; those that are None are left out, and tables stand in one line."""
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items() if value is not None)
+def toml_text(values: Mapping[str, Any]) -> str:
+    """Values as TOML, tables last; those that are None are left out, which TOML cannot say."""
+    return tomli_w.dumps(_said(values))
 
 
-def _toml(value: Any) -> str:
-    """A value as TOML writes it: as JSON does, but for tables."""
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items() if item is not None)
-        return f"{{{inside}}}"
-    return json.dumps(value, ensure_ascii=False)
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    tables = {key: _said(value) for key, value in values.items() if isinstance(value, Mapping)}
+    return {key: value for key, value in values.items() if value is not None and key not in tables} | tables
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -1,6 +1,9 @@
 """Processes that answer one question at a time and are killed and replaced when one takes too long.
 
-A thread cannot be stopped and a stuck expression can hold the interpreter; a process can be killed.
+A thread cannot be stopped and a stuck expression can hold the interpreter; a process can be killed. Pebble's pool was
+tried in their place: as fast (1.4 ms a question against 1.5), a worker deaf to SIGTERM gone 3 s after its limit instead
+of at once, and 2 s of silence after one died. What decides: its processes load the caller's main module, so that a
+script that grades without a guard would run itself again; these are programs of their own.
 """
 
 from __future__ import annotations
