@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from atts.config.run import resolve
+from atts.runs.answered import Answered
 from atts.runs.record import Record, by_session
 from atts.stats.calibrators import make_calibrator
 from atts.stats.settings import CalibratorSettings
@@ -23,7 +24,7 @@ def waited(sessions: list[dict[str, Any]], turns: dict[Key, list[Turn]]) -> floa
     """Request-seconds for which the summary says that a barrier held chains back."""
     config = resolve(options={"problems": "own.jsonl", "samples": 2, "strategy": "draft-only"})
     problem = Problem("p", "?", "1")
-    record = Record(config, [problem], make_calibrator(CalibratorSettings()), str)
+    record = Record(config, [problem], make_calibrator(CalibratorSettings()), str, Answered("boxed", lambda text: None))
     chain = Chain("p", 0, Status.DONE, "answer", 2, "abcabc", "1", 0.0, 9.0)
     record.take_up(Journal(turns=turns, chains={("p", 0): chain}), sessions, lambda chain: True)
     stages = record.summary(9.0, {})["time"]["stages"]
