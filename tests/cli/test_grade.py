@@ -70,7 +70,7 @@ def test_a_dry_run_writes_nothing(run: Path, capsys: pytest.CaptureFixture[str])
 def test_the_table_fits_a_screen(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = call(capsys, "grade", str(run), "--grader", "numeric")
     assert status == 0
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(len(line) for line in out.splitlines() if str(run) not in line) <= 100  # a path is not cut
     assert "pass@1" in out and "wrong: 1/2" in out and "right: 1/2" in out
 
 

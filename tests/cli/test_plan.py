@@ -66,7 +66,7 @@ def test_json_has_a_row_for_every_strategy_and_rate() -> None:
     [
         (["--draft", "8b"], "32b@2xh100"),
         (["--target", "70b@l40s"], "do not fit"),
-        (["--strategies", "no-such"], "cannot be simulated"),
+        (["--strategies", "no-such"], "there is no strategy 'no-such'"),
         (["--chains", "3"], "lockstep keeps all samples of a problem open"),
         (["--strategies", ","], "names no strategy"),
         (["--rates", "1.5"], "a rate lies in"),

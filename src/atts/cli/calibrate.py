@@ -67,6 +67,7 @@ def calibrate(
         atts calibrate --describe math500.json
     """
     from atts.calibration.files import read_calibration, write_calibration
+    from atts.stats.scores import SCORES
 
     if describe is not None:
         calibration = read_calibration(describe, options["score"])
@@ -76,6 +77,7 @@ def calibrate(
         config = resolve(
             preset=preset, run_file=run_file, options={"problems": problems, **options}, assignments=assignments
         )
+        SCORES[config.score]  # or InputError, before anything is read or run
         if recorded is not None:
             calibration = asyncio.run(_adopt(config, recorded))
             write_calibration(out, calibration)
@@ -128,9 +130,7 @@ async def _adopt(config: RunConfig, recorded: Path) -> Calibration:
     """
     from atts.calibration.files import Calibration, model_fingerprint, read_calibration, settings_fingerprint
     from atts.engines import open_engine
-    from atts.stats.scores import SCORES
 
-    SCORES[config.score]  # or InputError
     calibration = await asyncio.to_thread(read_calibration, recorded, config.score)
     if calibration.fingerprint:
         calibration.require({"score": config.score}, recorded)
