@@ -55,7 +55,7 @@ def test_what_is_wrong_is_named(keys: dict[str, object], message: str) -> None:
 def test_a_method_brings_its_own_calibrator() -> None:
     assert validated({"strategy": "coin"}).calibrator == "coin"
     assert validated({"strategy": "lockstep"}).calibrator_settings().name == "ranked"
-    assert validated({"strategy": "atts"}).calibrator == "tracked"
+    assert validated({"strategy": "atts"}).calibrator == "budgeted"
 
 
 def test_each_layer_may_say_the_rate_by_another_name(tmp_path: Path) -> None:

@@ -176,13 +176,15 @@ class EngineInfo:
 class Chunk:
     """What a calibrator is told of the chunk it decides on, beside the score.
 
-    `turn` counts from 0 within a chain. `short` marks a last chunk too short to compare with whole ones.
+    `turn` counts from 0 within a chain. `last` says that the chain is over if the chunk stands; `short` marks a last
+    chunk too short to compare with whole ones.
     """
 
     problem: str
     sample: int
     turn: int
     short: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

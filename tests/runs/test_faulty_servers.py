@@ -29,7 +29,7 @@ KEPT = {"chunk": "step", "on_reject": "replace", "takeover_rate": 0.2, "turns": 
 
 def config(draft: str, target: str, **changes: Any) -> RunConfig:
     values = {"draft": draft, "target": target, "limit": 50, "samples": 8, "check": False} | KEPT | changes
-    return resolve(preset="paper", options=values)
+    return resolve(options=values)
 
 
 async def run(wanted: RunConfig, path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from atts.types import EngineInfo, Generation, Role, Scoring, TokenIds
 
 def scripted(**options: Any) -> RunConfig:
     values = {"draft": "scripted:6", "target": "scripted:6", "limit": 4, "samples": 4, "chunk": "step"}
-    return resolve(preset="paper", options=values | {"on_reject": "replace", "takeover_rate": 0.3} | options)
+    return resolve(options=values | {"on_reject": "replace", "takeover_rate": 0.3} | options)
 
 
 class Heard(list[Event]):

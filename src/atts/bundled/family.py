@@ -41,6 +41,9 @@ Split = Literal["train", "calibration", "test"]
 
 BLANK_LINE = "\n\n"
 """What stands between two steps of a solution."""
+EXAMPLE = "Leo has 63 coins. He donates 48. He buys 37. How many coins does Leo have?"
+"""A question of the family, for whoever has to be told what its questions are like."""
+
 LEAST, MOST = 10, 99
 """Smallest and largest number of the family, running totals included."""
 MOST_OPERATIONS = 8
@@ -163,6 +166,15 @@ def parse(question: str) -> Story:
             if story.question == question:
                 return story
     raise InputError(f"not a question of the bundled family: {question[:80]!r}")
+
+
+def of_family(question: str) -> bool:
+    """Whether the question is one of this family."""
+    try:
+        parse(question)
+    except InputError:
+        return False
+    return True
 
 
 def draw(rng: random.Random, operations: int) -> Story:

@@ -54,14 +54,18 @@ def merge(chains: Sequence[RecordedChain], seed: int, decide: Decide) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """`width` chains at a time, a question's samples one after the other; a random one of them delivers next."""
+    """`width` chains at a time, a question's samples one after the other; a random one of them delivers next.
+
+    With `sample_by_sample`, the first samples of all questions come first, then the second ones, and so on.
+    """
 
     width: int
+    sample_by_sample: bool = False
 
     def __call__(self, chains: Sequence[RecordedChain], seed: int, decide: Decide) -> None:
         """Deliver every chunk; see `Arrival`."""
         rng = random.Random(derive(seed, "inflight"))
-        waiting = deque(_by_shuffled_problem(chains, rng))
+        waiting = deque(_by_shuffled_problem(chains, rng, self.sample_by_sample))
         active: list[deque[RecordedChunk]] = []
         while waiting or active:
             while waiting and len(active) < self.width:
@@ -175,27 +179,32 @@ class _Simulation:
 
 
 def parse_order(text: str) -> Arrival:
-    """`recorded`, `merge`, `inflight:64` or `fifo:16,4`. Raises InputError on anything else."""
+    """`recorded`, `merge`, `inflight:64`, `samples:64` or `fifo:16,4`. Raises InputError on anything else."""
     name, _, arguments = text.partition(":")
     if name in _PLAIN and not arguments:
         return _PLAIN[name]
     numbers = [int(part) if part.strip().isdigit() else 0 for part in arguments.split(",")]
     if all(number >= 1 for number in numbers):
-        if name == "inflight" and len(numbers) == 1:
-            return InFlight(numbers[0])
+        if name in ("inflight", "samples") and len(numbers) == 1:
+            return InFlight(numbers[0], sample_by_sample=name == "samples")
         if name == "fifo" and len(numbers) == 2:
             return Fifo(*numbers)
-    raise InputError(f"--order {text} is not an arrival order: say recorded, merge, inflight:64 or fifo:16,4")
+    raise InputError(
+        f"--order {text} is not an arrival order: say recorded, merge, inflight:64, samples:64 or fifo:16,4"
+    )
 
 
 _PLAIN: dict[str, Arrival] = {"recorded": recorded, "merge": merge}
 
 
-def _by_shuffled_problem(chains: Sequence[RecordedChain], rng: random.Random) -> list[RecordedChain]:
-    """The problems in random order, the samples of each in theirs."""
+def _by_shuffled_problem(
+    chains: Sequence[RecordedChain], rng: random.Random, sample_by_sample: bool = False
+) -> list[RecordedChain]:
+    """The problems in random order, the samples of each in theirs; or the first sample of each, then the second."""
     problems: dict[str, list[RecordedChain]] = {}
     for chain in chains:
         problems.setdefault(chain[0].chunk.problem, []).append(chain)
     names = list(problems)
     rng.shuffle(names)
-    return [chain for name in names for chain in problems[name]]
+    placed = [(place, chain) for name in names for place, chain in enumerate(problems[name])]
+    return [chain for _, chain in (sorted(placed, key=lambda pair: pair[0]) if sample_by_sample else placed)]

@@ -75,7 +75,7 @@ _DRAFT = (*DRAWING, "chat_template_kwargs", "draft_chat_template_kwargs", "draft
 
 def settings_fingerprint(config: RunConfig) -> Fingerprint:
     """What the scores of a run depend on, beside its models: prompt, chunks, sampling of the draft, and the score."""
-    prompt = prompts.load(config.prompt or datasets.describe(config.problems).prompt)
+    prompt = prompts.load(config.prompt_for(datasets.describe(config.problems).prompt))
     return {
         "prompt": digest(repr(prompt)),
         "chunk": config.chunk,

@@ -34,7 +34,7 @@ COIN = "coin"
 @click.argument("scores", type=FILE)
 @click.option("--score", help="column of the score, or score of the run; columns ppl and perplexity are logged")
 @click.option("--calibrator", "calibrators", multiple=True, metavar="NAME", help="atts ls calibrators; may be repeated")
-@click.option("--takeover-rate", type=float, metavar="X", help="promised share of chunks that the target takes [0.4]")
+@click.option("--takeover-rate", type=float, metavar="X", help="promised share of chunks that the target takes [0.2]")
 @click.option("--budget", type=float, metavar="X", help="the same as takeovers among the samples of a problem")
 @click.option("--alpha", type=float, metavar="X", help="the same in the paper's word: 1 - rate")
 @click.option("--samples", type=click.IntRange(1), metavar="N", help="chains a problem [as recorded]")
@@ -145,7 +145,7 @@ def _all_settings(
         "samples": asked["samples"] or (run.samples if run else record.samples),
         "hard_budget": _first(asked["hard_budget"], run and run.hard_budget, False),
     }
-    given = asked["calibrators"] or [run.calibrator if run else "tracked"]
+    given = asked["calibrators"] or [run.calibrator if run else "budgeted"]
     names = [name for name in dict.fromkeys(given) if name != COIN]
     own = {key: _of(run, asked, key) for key in OPTIONS if key != "hard_budget"}
     return [

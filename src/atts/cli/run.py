@@ -13,6 +13,7 @@ from atts.cli.options import config_options
 from atts.cli.streams import in_json
 from atts.cli.tables import screen, show, summary_table
 from atts.config.run import RunConfig, resolve
+from atts.results.outline import hardly_decided, rate_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from atts.store.folder import RunFolder
 
 
-@click.command(epilog="Defaults in [brackets] are the paper's; runs on the bundled pair use the preset `bundled`.")
+@click.command(
+    epilog="Defaults in [brackets]; on the bundled pair with the preset `bundled`. The paper's: --preset paper."
+)
 @click.argument("problems", required=False)
 @click.option("--config", "run_file", type=click.Path(path_type=Path), help="run file (TOML) with the same keys")
 @click.option("--preset", help="named settings under the run file and the options (atts ls presets)")
@@ -83,6 +86,9 @@ def carry_out(config: RunConfig, out: Path | None, *, quiet: bool) -> tuple[RunF
         summary = asyncio.run(_until_interrupted(run_, progress))
     if summary["status"] == "partial":
         progress.print(f"interrupted; the same command goes on ({run_.path})", soft_wrap=True)
+    elif (takeover := summary["takeover"]) is not None and hardly_decided(takeover, summary["chains"]["done"]):
+        line = rate_line(takeover, summary["chains"]["done"])
+        progress.print(f"takeover rate {line}; shorter chunks (--draft-tokens, --chunk step) give more of them")
     return RunFolder.open(run_.path), summary
 
 

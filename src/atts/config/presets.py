@@ -16,16 +16,25 @@ class Preset:
     servers: Mapping[str, Any] = field(default_factory=dict)
 
 
+# How the paper decides. It needs a calibration file; `online`, which ranks by turn, is its rule without one.
+_PAPER_POLICY: Mapping[str, Any] = {
+    "takeover_rate": 0.4,
+    "calibrator": "online",
+    "on_reject": "continue",
+    "last_chunk": "accept",
+    "order": "problems",
+}
+
 # How the paper's experiments sample (arXiv 2509.15148 and its code's defaults): 16 chains a problem, 16 requests to the
 # draft and 4 to the target at once. That code counts both kinds of target requests together; here each kind has 4.
 _PAPER: Mapping[str, Any] = {
+    **_PAPER_POLICY,
     "problems": "aime24",
     "samples": 16,
     "draft_tokens": 500,
     "target_tokens": 500,
     "draft_temperature": 0.8,
     "target_temperature": 0.8,
-    "takeover_rate": 0.4,
     "draft_slots": 16,
     "score_slots": 4,
     "takeover_slots": 4,
@@ -46,9 +55,9 @@ def _pair(describe: str, draft: str, target: str, target_devices: str) -> Preset
 
 
 PRESETS: Mapping[str, Preset] = {
-    "paper": Preset("the defaults, which are the paper's"),
+    "paper": Preset("how the paper decides: continue, rate 0.4, ranks online, problem by problem", _PAPER_POLICY),
     "bundled": Preset(
-        "what suits the bundled pair: steps as chunks, replaced on rejection",
+        "what suits the bundled pair: 20 of its problems, steps as chunks",
         {
             "limit": 20,
             "samples": 8,
@@ -56,14 +65,6 @@ PRESETS: Mapping[str, Preset] = {
             "chunk": "step",
             "draft_tokens": 64,
             "target_tokens": 64,
-            "on_reject": "replace",
-            "takeover_rate": 0.2,
-            # The first line is never wrong, the middle ones of hard problems often: turns and problems need different
-            # rates, so it is the run's rate that is held.
-            "by_turn": False,
-            "gain": 0.05,
-            # More at once would all begin with first lines, and middle ones would look strange beside them.
-            "chains": 16,
         },
     ),
     "r1-1.5b+qwq-32b": _pair("DeepSeek-R1-Distill-Qwen-1.5B with QwQ-32B", _R1_1B, _QWQ, "1,2"),

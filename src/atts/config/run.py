@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from atts.config.earlier import in_todays_words
 from atts.config.presets import PRESETS
 from atts.engines.base import DRAWING, EngineOptions
 from atts.errors import InputError
 from atts.options import refused
+from atts.pipeline.order import parse_order
 from atts.pipeline.settings import STEP_END, ChainSettings, SlotSettings
 from atts.pipeline.stop import VoteRule
 from atts.pipeline.strategies import STRATEGIES, strategy_named
@@ -40,6 +42,9 @@ _ADDED = frozenset(
     }
 )
 """Keys that earlier versions had not: where they say nothing, a run is the same as before."""
+
+BUNDLED = "bundled"
+"""What the pair that comes with the package, its family of problems, its prompt and its preset are called."""
 
 _RATES = frozenset({"takeover_rate", "budget", "alpha"})  # three names of one thing
 
@@ -71,7 +76,10 @@ class _Asked(BaseModel):
     draft_tokens: int = Field(500, ge=1, description="most tokens of a chunk")
     target_tokens: int = Field(500, ge=1, description="most tokens of a takeover")
     on_reject: Literal["continue", "replace"] = Field(
-        "continue", description="the target writes on after a rejected chunk, or in its place"
+        "replace", description="the target writes on after a rejected chunk, or in its place"
+    )
+    last_chunk: Literal["check", "accept"] = Field(
+        "check", description="decide on the chunk that ends a chain too, or let it stand unread"
     )
     draft_temperature: float = Field(0.8, ge=0, description="0 is greedy")
     target_temperature: float = Field(0.8, ge=0, description="0 is greedy")
@@ -94,7 +102,7 @@ class _Asked(BaseModel):
     draft_chat_template_kwargs: dict[str, Any] = Field(default_factory=dict, description="the draft's only")
     target_chat_template_kwargs: dict[str, Any] = Field(default_factory=dict, description="the target's only")
     score: str = Field("log_perplexity", description="nonconformity score by name (atts ls scores)")
-    calibrator: str = Field("tracked", description="rate control by name (atts ls calibrators)")
+    calibrator: str = Field("budgeted", description="rate control by name (atts ls calibrators)")
     takeover_rate: float | None = Field(None, ge=0, le=1, description="promised share of chunks that the target takes")
     budget: float | None = Field(None, ge=0, description="the same as takeovers among the samples of a problem")
     alpha: float | None = Field(None, ge=0, le=1, description="the same in the paper's word: 1 - rate")
@@ -107,6 +115,7 @@ class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
     calibration: str | None = Field(None, description="calibration file for a warm start")
     answer: str | None = Field(None, description="rule that finds the finished answer; default: the data set's")
     grader: str | None = Field(None, description="how answers are compared; default: the data set's")
+    order: str = Field("samples", description="chains are opened sample by sample, or problems, or blocks:N problems")
     chains: int = Field(64, ge=1, description="chains open at once")
     draft_slots: int = Field(32, ge=1, description="draft requests at once")
     score_slots: int = Field(32, ge=1, description="score requests at once")
@@ -131,6 +140,8 @@ class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
             return values  # wrong, and refused below
         strategy = strategy_named(values.get("strategy", "atts"), options)
         fixed: dict[str, Any] = {"calibrator": strategy.calibrator} if strategy.calibrator else {}
+        if strategy.needs_siblings:
+            fixed["order"] = "problems"
         return {"turns": strategy.turns} | fixed | values | {"options": dict(vars(strategy))}
 
     @model_validator(mode="before")
@@ -160,12 +171,33 @@ class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
         return self
 
     @model_validator(mode="after")
+    def _known_order(self) -> RunConfig:
+        try:
+            order = parse_order(self.order)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if strategy_named(self.strategy, self.options).needs_siblings and order.block != 1:
+            raise ValueError(
+                f"order = {self.order}: strategy {self.strategy} needs the samples of a problem together (problems)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_rate(self) -> RunConfig:
         try:
             resolve_rate(self.samples, takeover_rate=self.takeover_rate, budget=self.budget, alpha=self.alpha)
         except InputError as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def bundled(self) -> bool:
+        """Whether both engines are the pair that comes with the package."""
+        return _is_bundled({"draft": self.draft, "target": self.target})
+
+    def prompt_for(self, suited: str) -> str:
+        """The prompt by name: the one that was asked for, what the bundled pair knows, or what suits the problems."""
+        return self.prompt or (BUNDLED if self.bundled else suited)
 
     @property
     def rate(self) -> float:
@@ -180,6 +212,7 @@ class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
             target_tokens=self.target_tokens,
             stop=(STEP_END,) if self.chunk == "step" else (),
             on_reject=self.on_reject,
+            last_chunk=self.last_chunk,
             draft_sampling=self.sampling(Role.DRAFT),
             target_sampling=self.sampling(Role.TARGET),
             score=self.score,
@@ -253,21 +286,26 @@ def resolve(
 ) -> RunConfig:
     """The configuration from defaults ← preset ← run file ← options ← `key=value` assignments; later ones win.
 
-    Without a preset, runs on the bundled pair use `bundled` and all others `paper`; the configuration that a run saved
-    is whole, and is given as run file without any. Raises `InputError` with the key,
-    the value and what would be right.
+    Without a preset, runs on the bundled pair use `bundled` and all others the defaults as they are; the configuration
+    that a run saved is whole, and is given as run file without any. What a preset says of the calibrator does not stand
+    against a strategy that has its own. Raises `InputError` with the key, the value and what would be right.
     """
     given = {} if run_file is None else read_run_file(run_file)
     given.pop("servers", None)  # what `atts launch` reads of the same file
     given = _over(given, [("preset", preset), *(options or {}).items()])
     given = _over(given, map(_entry, assignments))
-    name = given.pop("preset", None)
-    if name is None and run_file is not None and _is_saved(run_file):
+    saved = run_file is not None and _is_saved(run_file)
+    name = given.pop("preset", None) or ("bundled" if _is_bundled(given) and not saved else None)
+    if name is None:
         return validated(given)
-    name = name or ("bundled" if _is_bundled(given) else "paper")
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
-    return validated(_over(PRESETS[name].run, given.items()))
+    run = dict(PRESETS[name].run)
+    if given.get("problems", run.get("problems", BUNDLED)) != BUNDLED and name == BUNDLED:
+        run.pop("limit")  # it is for the family, which has no end
+    if STRATEGIES[given.get("strategy", "atts")].calibrator:
+        run.pop("calibrator", None)
+    return validated(_over(run, given.items()))
 
 
 def validated(values: Mapping[str, Any]) -> RunConfig:
@@ -306,7 +344,7 @@ def _saved_keys(path: Path, content: Any) -> dict[str, Any]:
     config = content.get("config") if isinstance(content, Mapping) else None
     if not isinstance(config, Mapping):
         raise InputError(f"run file {path}: not the run.json of a run; a run file of your own is TOML (run.toml)")
-    return {key: value for key, value in config.items() if value is not None}
+    return {key: value for key, value in in_todays_words(config).items() if value is not None}
 
 
 def toml_text(values: Mapping[str, Any]) -> str:
@@ -361,4 +399,4 @@ def _give(given: dict[str, Any], key: str, value: Any) -> None:
 
 def _is_bundled(given: Mapping[str, Any]) -> bool:
     engines = (given.get("draft", "bundled:draft"), given.get("target", "bundled:target"))
-    return all(str(engine).startswith("bundled:") for engine in engines)
+    return all(str(engine).startswith(f"{BUNDLED}:") for engine in engines)

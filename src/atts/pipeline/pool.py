@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from atts.engines.base import Engine
 from atts.errors import AttsError, InputError, NoRoomError, RunError, first_leaf
@@ -21,6 +22,9 @@ from atts.pipeline.siblings import Siblings
 from atts.pipeline.stages import Stages
 from atts.pipeline.strategies.base import Strategy
 from atts.types import Chain, Key, Message, Role, Status, Turn
+
+PROMPTS = 4096
+"""Rendered prompts that are kept: where samples of a problem are far apart, all problems are open for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Pool:
         self._arrivals = count()
         self._open: dict[Handle, asyncio.Task[None]] = {}
         self._rendering: set[asyncio.Task[Prompt]] = set()
+        self._prompted: WeakKeyDictionary[Siblings, None] = WeakKeyDictionary()
         self._room = asyncio.Event()
 
     def submit(self, job: Job) -> Handle:
@@ -228,8 +233,17 @@ class Pool:
             task = siblings.prompt = asyncio.create_task(render_prompt(engines, job.messages))
             self._rendering.add(task)
             task.add_done_callback(self._rendering.discard)
+            self._keep_prompt(siblings)
         # Shielded: one cancelled sample must not take the prompt from its siblings.
         return await asyncio.shield(task)
+
+    def _keep_prompt(self, siblings: Siblings) -> None:
+        """Remember which problems have a prompt, and drop the oldest one: it is rendered again if it is asked for."""
+        self._prompted[siblings] = None
+        if len(self._prompted) > PROMPTS:
+            oldest = next(iter(self._prompted.keys()))
+            del self._prompted[oldest]
+            oldest.prompt = None  # whoever waits for it has the task
 
     async def _make_turns(self, handle: Handle, chain: ChainState) -> None:
         job = handle.job

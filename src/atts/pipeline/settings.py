@@ -8,6 +8,7 @@ from typing import Literal
 from atts.types import Role, Sampling, Stage
 
 OnReject = Literal["continue", "replace"]
+LastChunk = Literal["check", "accept"]
 
 STEP_END = "\n\n"  # a step is a paragraph
 
@@ -18,14 +19,17 @@ class ChainSettings:
 
     `stop` cuts chunks and takeovers (a step ends with a blank line); without it a chunk is `draft_tokens` tokens and a
     takeover `target_tokens`. On rejection the target writes on after the draft's chunk (`continue`, the paper) or in
-    its place (`replace`). `score` names the score that is decided on. `ends` are texts that end a chain.
+    its place (`replace`). A chunk with which the chain would be over is decided on like any other (`last_chunk`
+    `check`) and can only be replaced, or it stands unread (`accept`, the paper). `score` names the score that is
+    decided on. `ends` are texts that end a chain.
     """
 
     turns: int = 15
     draft_tokens: int = 500
     target_tokens: int = 500
     stop: tuple[str, ...] = ()
-    on_reject: OnReject = "continue"
+    on_reject: OnReject = "replace"
+    last_chunk: LastChunk = "check"
     draft_sampling: Sampling = field(default_factory=Sampling)
     target_sampling: Sampling = field(default_factory=Sampling)
     score: str = "log_perplexity"

@@ -193,5 +193,6 @@ class Stages:
 
 def _chunk(chain: ChainState, piece: Piece) -> Chunk:
     settings = chain.recipe.settings
-    short = not settings.stop and len(piece.text) < settings.short_chunk and chain.finishes(piece)
-    return Chunk(chain.problem, chain.sample, chain.turn, short)
+    last = chain.finishes(piece)
+    short = last and not settings.stop and len(piece.text) < settings.short_chunk
+    return Chunk(chain.problem, chain.sample, chain.turn, short, last)

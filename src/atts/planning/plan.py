@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +17,7 @@ from atts.engines.simulated.server import Load, Server
 from atts.engines.simulated.work import Steps, Work
 from atts.errors import InputError
 from atts.events import Event, TurnEnded
+from atts.pipeline.order import Order, parse_order
 from atts.pipeline.pool import Job, Pool, run_batch
 from atts.pipeline.recipe import Recipe
 from atts.pipeline.settings import ChainSettings, SlotSettings
@@ -43,9 +44,10 @@ class Plan:
     The work has the seed, and says how many turns a chain has. Where a method controls no rate, `rate` is how often the
     target is assumed to be called.
 
-    With `one_by_one` a problem begins only when all samples of the one before it have ended. With `one_queue` scoring
-    and takeovers share the slots of the takeover, as both are the target's. Where shapes have answers, `vote_stop`
-    ends a problem when its majority is decided; answers count as equal if their texts are.
+    `order` is that in which chains are opened (`atts.pipeline.order`). With `one_by_one` a problem begins only when all
+    samples of the one before it have ended. With `one_queue` scoring and takeovers share the slots of the takeover, as
+    both are the target's. Where shapes have answers, `vote_stop` ends a problem when its majority is decided; answers
+    count as equal if their texts are.
     """
 
     work: Work
@@ -55,6 +57,7 @@ class Plan:
     rate: float = DEFAULT_RATE
     slots: SlotSettings = field(default_factory=SlotSettings)
     settings: ChainSettings = field(default_factory=ChainSettings)
+    order: str = "problems"
     one_by_one: bool = False
     one_queue: bool = False
     vote_stop: VoteStop = "off"
@@ -209,11 +212,9 @@ class _Simulation:
         self._infos = {role: await engine.info() for role, engine in self._engines.items()}
         numbers = range(self._work.problems)
         async with Pool(stages, plan.slots.chains) as pool:
-            if plan.one_by_one:
-                for number in numbers:
-                    await run_batch(pool, self._jobs(number, recipe))
-            else:
-                await run_batch(pool, (job for number in numbers for job in self._jobs(number, recipe)))
+            order = parse_order("problems" if self._strategy.needs_siblings else plan.order)
+            for some in ([number] for number in numbers) if plan.one_by_one else [numbers]:
+                await run_batch(pool, self._jobs(recipe, some, order))
 
     def outcome(self) -> Outcome:
         """The figures; call it when the run is over."""
@@ -230,11 +231,14 @@ class _Simulation:
         loads = {role: server.load for role, server in self._servers.items()}
         return Outcome(self.plan, summary, loads, self._longest)
 
-    def _jobs(self, number: int, recipe: Recipe) -> Iterator[Job]:
-        messages = [Message("user", str(number))]
-        siblings = Siblings(dict.fromkeys(range(self._work.samples), 0), self._vote.count())
-        for sample in range(self._work.samples):
-            yield Job(str(number), sample, messages, self._strategy, recipe, number, siblings=siblings)
+    def _jobs(self, recipe: Recipe, numbers: Sequence[int], order: Order) -> Iterator[Job]:
+        """The chains of these problems, in that order."""
+        samples = self._work.samples
+        shared = {number: Siblings(dict.fromkeys(range(samples), 0), self._vote.count()) for number in numbers}
+        for place, sample, rank in order.places(len(numbers), samples):
+            number = numbers[place]
+            messages, siblings = [Message("user", str(number))], shared[number]
+            yield Job(str(number), sample, messages, self._strategy, recipe, rank, siblings=siblings)
 
     def _clock(self) -> float:
         return asyncio.get_running_loop().time() - self._start

@@ -18,6 +18,7 @@ from atts.report.figures import answer_seconds, plots
 from atts.report.plots import Plot
 from atts.report.texts import Blocks, blocks
 from atts.results.loaded import LoadedRun
+from atts.results.outline import rate_line
 from atts.runs.summary import standing, taken_over
 from atts.store.journal import gaps
 from atts.types import Chain, Problem, Status
@@ -258,5 +259,6 @@ FILTERS = {
     "figure": figure,
     "svg": _Safe,
     "count": lambda value: f"{value:,}",
+    "rate": lambda summary: rate_line(summary["takeover"], summary["chains"]["done"]),
     "signed": lambda value: "–" if value is None else f"{100 * value:+.1f} points",
 }

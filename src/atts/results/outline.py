@@ -20,7 +20,9 @@ def outline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         said = interval(summary["accuracy"][name]) + _rests_on(name, summary)
         yield name.replace("@k", f"@{summary['samples']}"), said
     if (takeover := summary["takeover"]) is not None:
-        yield "takeover rate", f"{interval(takeover['rate'])}, promised {percent(takeover['target_rate'])}"
+        yield "takeover rate", rate_line(takeover, chains["done"])
+        if unbound := _unbound(takeover):
+            yield "no promise", unbound
     yield "tokens kept", f"{tokens['kept']:,}, {percent(tokens['target_share'])} written by the target"
     yield (
         "tokens written",
@@ -49,6 +51,44 @@ def running(time: Mapping[str, Any]) -> float | None:
     """Seconds of a run without those in which its models loaded (of which older runs say nothing)."""
     value: float | None = time.get("running_s", time.get("wall_s"))
     return value
+
+
+TOO_FEW = 50
+"""Decisions below which a rate says little of what was promised."""
+
+
+def hardly_decided(takeover: Mapping[str, Any], done: int) -> bool:
+    """Whether fewer than a tenth of the chains were ever decided on, so that the rate is not one of the run."""
+    return done > 0 and takeover.get("undecided_chains", 0) > 0.9 * done
+
+
+def rate_line(takeover: Mapping[str, Any], done: int) -> str:
+    """The takeover rate in words: with its interval and its promise, or why it says nothing."""
+    if hardly_decided(takeover, done):
+        return f"none: {takeover['undecided_chains']} of {done} chains ended before any decision"
+    promised, decisions = takeover["target_rate"], takeover.get("decisions")
+    words = "no rate promised" if promised is None else f"promised {percent(promised)}"
+    few = f"; too few decisions ({decisions})" if decisions is not None and decisions < TOO_FEW else ""
+    return f"{interval(takeover['rate'])}, {words}{few}"
+
+
+def bound_groups(takeover: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The groups of the certificate whose deviation is bounded whatever the stream, and those without a bound."""
+    groups = takeover.get("certificate") or {}
+    bound = [name for name, entry in groups.items() if "bound" in entry or "theta" in entry]
+    return bound, [name for name in groups if name not in bound]
+
+
+def _unbound(takeover: Mapping[str, Any]) -> str:
+    """Which rates nobody promised, beside one that is: they are what the scores made of them."""
+    bound, others = bound_groups(takeover)
+    turns = [name.partition(":")[2] for name in others if name.startswith("turn:")]
+    return f"rates of single turns (the run's is held to {_held(takeover)})" if "all" in bound and turns else ""
+
+
+def _held(takeover: Mapping[str, Any]) -> str:
+    bound = takeover["certificate"]["all"].get("bound")
+    return "its promise" if bound is None else f"within {100 * bound:.1f} points whatever the scores"
 
 
 def html_table(title: str, rows: Iterable[tuple[str, str]]) -> str:

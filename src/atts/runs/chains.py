@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from atts.errors import first_leaf
 from atts.events import ChainEnded, Sink, Warned
+from atts.pipeline.order import parse_order
 from atts.pipeline.pool import Job, Pool, run_batch
 from atts.pipeline.recipe import Recipe
 from atts.pipeline.siblings import Siblings
@@ -47,18 +48,24 @@ class Chains:
         self._pool.stop()
 
     def _jobs(self, journal: Journal) -> Iterator[Job]:
-        for order, problem in enumerate(self._setup.problems):
-            yield from self._samples(order, problem, journal)
+        """The chains that have not ended, in the order of the run."""
+        setup, samples = self._setup, self._setup.config.samples
+        shared: dict[int, Siblings] = {}  # of problems some of whose samples are still to be drawn
+        for number, sample, rank in parse_order(setup.config.order).places(len(setup.problems), samples):
+            problem = setup.problems[number]
+            if number not in shared:
+                shared[number] = self._siblings(problem, journal)
+            siblings = shared[number] if sample < samples - 1 else shared.pop(number)
+            if (key := (problem.id, sample)) not in journal.chains:
+                messages, made = setup.prompt.messages(problem), journal.turns.get(key, [])
+                yield Job(problem.id, sample, messages, setup.strategy, self._recipe, rank, made, siblings)
 
-    def _samples(self, order: int, problem: Problem, journal: Journal) -> Iterator[Job]:
-        """The samples of a problem that have not ended, with what they share."""
+    def _siblings(self, problem: Problem, journal: Journal) -> Siblings:
+        """What the samples of a problem that have not ended share."""
         keys = {sample: (problem.id, sample) for sample in range(self._setup.config.samples)}
-        turns = {sample: journal.turns.get(key, []) for sample, key in keys.items() if key not in journal.chains}
+        turns = {sample: len(journal.turns.get(key, [])) for sample, key in keys.items() if key not in journal.chains}
         vote = self._vote.count(journal.chains[key] for key in keys.values() if key in journal.chains)
-        siblings = Siblings({sample: len(made) for sample, made in turns.items()}, vote, vote.over)
-        messages = self._setup.prompt.messages(problem)
-        for sample, made in turns.items():
-            yield Job(problem.id, sample, messages, self._setup.strategy, self._recipe, order, made, siblings)
+        return Siblings(turns, vote, vote.over)
 
     def _ended(self, chain: Chain) -> None:
         self._setup.calibrator.ended(chain.problem, chain.sample)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atts import problems as datasets
+from atts.bundled.family import EXAMPLE, of_family
 from atts.calibration.files import Calibration, digest, read_calibration, settings_fingerprint
 from atts.config.run import RunConfig
 from atts.engines import SCHEMES, open_engine, scheme_of
@@ -89,7 +90,8 @@ def prepare(config: RunConfig) -> Setup:
     notices: list[str] = []
     problems = load_problems(config, notices.append)
     source = datasets.describe(config.problems)
-    prompt = prompts.load(config.prompt or source.prompt)
+    prompt = prompts.load(config.prompt_for(source.prompt))
+    notices += _foreign(problems) if config.bundled else []
     rule = config.answer or source.rule
     answer = answer_rules(rule, numeric=are_numbers(problems))
     grader = graders.named(config.grader or source.grader)
@@ -119,7 +121,7 @@ def plugins(config: RunConfig, source: datasets.Source, roles: Sequence[Role]) -
     """The plug-ins among the parts of a run, as "score surprise", with where they are from and the version."""
     used: list[tuple[Registry[Any], str]] = [
         (datasets.SOURCES, config.problems),
-        (prompts.PROMPTS, config.prompt or source.prompt),
+        (prompts.PROMPTS, config.prompt_for(source.prompt)),
         (answers.RULES, config.answer or source.rule),
         (graders.GRADERS, config.grader or source.grader),
         (SCORES, config.score),
@@ -132,6 +134,17 @@ def plugins(config: RunConfig, source: datasets.Source, roles: Sequence[Role]) -
     files |= {config.prompt} if config.prompt and prompts.is_file(config.prompt) else set()
     origins = {f"{kind.kind} {name}": kind.origin(name) for kind, name in used if name not in files}
     return {name: str(origin) for name, origin in origins.items() if origin is not None}
+
+
+def _foreign(problems: Sequence[Problem]) -> list[str]:
+    """What to tell a person whose questions the bundled pair has not learnt to solve."""
+    foreign = sum(not of_family(problem.question) for problem in problems)
+    if not foreign:
+        return []
+    return [
+        f"{foreign} of {len(problems)} questions are not of the kind that the bundled pair solves (running totals: "
+        f"{EXAMPLE}): it writes nonsense there"
+    ]
 
 
 def load_problems(config: RunConfig, told: Callable[[str], None] = lambda line: None) -> list[Problem]:

@@ -15,7 +15,7 @@ from atts.runs.intensity import Intensity
 from atts.stats.arrays import Floats
 from atts.stats.control import max_turn_deviation
 from atts.stats.estimate import Bootstrap, Outcomes, accuracy, classes
-from atts.types import Chain, EngineInfo, Role, Status, Turn
+from atts.types import Chain, EngineInfo, Key, Role, Status, Turn
 
 
 class Tally:
@@ -32,6 +32,8 @@ class Tally:
         self._answers: list[list[str | None]] = [[None] * samples for _ in problems]
         self._decided = np.zeros((2, len(problems)))  # decisions and takeovers of each problem
         self._by_turn: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        self._last = [0, 0]  # of these, those on the last chunk of a chain
+        self._reached: set[Key] = set()  # chains that were decided on
         self._tokens: Counter[str] = Counter()
         self._spans: dict[Role, list[tuple[float, float]]] = {role: [] for role in Role}
         self._intensity = Intensity()
@@ -43,6 +45,9 @@ class Tally:
         if (taken := taken_over(turn)) is not None:
             row = self._by_turn[turn.turn]
             counts = (1, int(taken))
+            self._reached.add((turn.problem, turn.sample))
+            if turn.decision is not None and turn.decision.chunk.last:
+                self._last = [self._last[0] + 1, self._last[1] + int(taken)]
             for place, count in enumerate(counts):
                 row[place] += count
                 self._decided[place, self._order[turn.problem]] += count
@@ -153,12 +158,19 @@ class Tally:
             "target_rate": rate,
             "rate": {name: realised[name] for name in ("value", "low", "high")},
             "decisions": int(decisions.sum()),
+            "undecided_chains": self._undecided(),
+            "last_chunks": {"n": self._last[0], "taken_over": self._last[1]},
             "by_turn": [
                 {"turn": turn, "n": n, "rate": taken / n} for turn, (n, taken) in sorted(self._by_turn.items())
             ],
             "max_turn_deviation": max_turn_deviation(certificate),
             "certificate": certificate,
         }
+
+    def _undecided(self) -> int:
+        """Chains that came to their end without any decision."""
+        done = (chain for chain in self._ended.values() if chain.status is Status.DONE)
+        return sum((chain.problem, chain.sample) not in self._reached for chain in done)
 
     def _token_counts(self) -> dict[str, Any]:
         kept = {role: self._tokens[f"kept_{role}"] for role in Role}

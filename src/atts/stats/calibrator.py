@@ -62,6 +62,8 @@ class Calibrator(Protocol):
     def certificate(self) -> dict[str, dict[str, float]]:
         """By group ("all", "turn:0", …): `n` decisions, `taken_over`, and `deviation` of their rate from the promise.
 
+        Where the deviation of a group is bounded whatever the stream, `bound` is by how much; elsewhere it is missing.
+
         For trackers the deviation is read off the state: sum(rejected − rate) = −(theta_end − theta_start) / eta.
         """
         ...

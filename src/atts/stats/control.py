@@ -86,6 +86,15 @@ class GroupTrackers:
         """The state of a group's integrator."""
         return -self.step(group) * tally.excess(group, self.rate)
 
+    def most(self, step: float, decisions: float) -> float:
+        """The most by which takeovers can be off `rate` times decisions in a group of that step, after so many
+        decisions in all (docs/guarantees.md): `sqrt(c T / eta)`; with one group alone a constant.
+        """
+        rate, high = self.rate, max(self.rate, 1 - self.rate)
+        if len(self.steps) == 1:
+            return max(rate + step * (1 - rate), 1 - rate + step * rate) / step
+        return sqrt((2 * rate * (1 - rate) + sum(self.steps.values()) * high**2) * decisions / step)
+
     def threshold(self, groups: Iterable[str], tally: Tally) -> float:
         """What a p-value of a chunk in these groups is compared with; may lie outside [0, 1]."""
         return self.rate + sum(self.theta(group, tally) for group in groups)

@@ -16,7 +16,7 @@ from atts.options import CONFIG
 Scope = Literal["run", "question"]
 Compat = Literal["none", "reference"]
 
-DEFAULT_RATE = 0.4
+DEFAULT_RATE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class CalibratorSettings(CalibratorOptions):
     samples of a question at one turn) may take over beyond `rate * samples` under a hard budget.
     """
 
-    name: str = "tracked"
+    name: str = "budgeted"
     rate: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RATE
     samples: Annotated[int, Field(ge=1)] = 16
     slack: int = 1
@@ -94,7 +94,7 @@ OWN: Mapping[str, Own] = {
 def resolve_rate(
     samples: int, *, takeover_rate: float | None = None, budget: float | None = None, alpha: float | None = None
 ) -> float:
-    """The takeover rate from whichever of its three names was given; 0.4 if none was.
+    """The takeover rate from whichever of its three names was given; 0.2 if none was.
 
     `budget` is B takeovers among the `samples` of a question at a turn: rate B/m. `alpha` is the paper's word for
     1 - rate. Raises InputError if two are given or the value is out of range.

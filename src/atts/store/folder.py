@@ -27,6 +27,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from atts import atomic
+from atts.config.earlier import in_todays_words
 from atts.config.run import FREE_ON_RESUME, RunConfig, validated
 from atts.errors import InputError, RunError
 from atts.store import journal
@@ -232,7 +233,7 @@ def _config(path: Path, run: Mapping[str, Any]) -> RunConfig:
     if run.get("schema") != SCHEMA or not isinstance(run.get("config"), Mapping):
         raise InputError(f"{path / 'run.json'}: not a run of layout {SCHEMA}, which this version of atts reads")
     try:
-        return validated(run["config"])
+        return validated(in_todays_words(run["config"]))
     except InputError as error:
         versions = run.get("versions")
         writer = versions.get("atts-llm", "?") if isinstance(versions, Mapping) else "?"

@@ -18,7 +18,7 @@ from atts.stats.calibrators.tracked import Tracked
 from atts.stats.settings import CalibratorSettings
 from atts.types import Chunk, Decision
 
-R1 = CalibratorSettings()
+R1 = CalibratorSettings("tracked", 0.4, by_turn=True)
 R3 = replace(R1, scope="question")
 RECORDED = [CalibrationScore(str(i % 4), i % 3, i / 10) for i in range(60)]
 ALL = [

@@ -25,9 +25,10 @@ class Atts(Strategy):
         problem, sample = chain.key
         number = chain.turn
         draft = await stages.draft(chain)
-        replace = chain.recipe.settings.on_reject == "replace"
+        last = chain.finishes(draft)
         # A finished chunk cannot be continued, only replaced; an empty one gives nothing to score.
-        if not draft.ids or (chain.finishes(draft) and not replace):
+        replace = last or chain.recipe.settings.on_reject == "replace"
+        if not draft.ids or (last and chain.recipe.settings.last_chunk == "accept"):
             await chain.append(draft)
             return Turn(problem, sample, number, draft)
         try:

@@ -38,6 +38,11 @@ class AttsSelf(Strategy):
     alpha: Annotated[float, Field(ge=0)] = 0.01
     temperature: Annotated[float, Field(ge=0)] | None = None
 
+    @property
+    def needs_siblings(self) -> bool:
+        """A fork does."""
+        return self.remedy == "fork"
+
     async def turn(self, chain: ChainState, stages: Stages) -> Turn:
         """One chunk, its score, one decision, and on rejection the remedy."""
         problem, sample = chain.key

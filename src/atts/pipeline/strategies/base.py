@@ -50,6 +50,11 @@ class Strategy(ABC):
         """How many tokens of a chain make the method end it; None: it never does."""
         return getattr(self, self.budget) if self.budget else None
 
+    @property
+    def needs_siblings(self) -> bool:
+        """Whether a chain needs the other samples of its problem beside it, so that they have to follow each other."""
+        return self.together
+
     def endless(self) -> Strategy:
         """The same method without a budget of tokens: for plans, whose work says when a chain is over."""
         return type(self)(**{**vars(self), self.budget: ENDLESS}) if self.budget else self

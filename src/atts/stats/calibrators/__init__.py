@@ -83,7 +83,7 @@ def make_calibrator(settings: CalibratorSettings, calibration: Sequence[Calibrat
 
 def resolve_settings(
     *,
-    calibrator: str = "tracked",
+    calibrator: str = "budgeted",
     takeover_rate: float | None = None,
     budget: float | None = None,
     alpha: float | None = None,

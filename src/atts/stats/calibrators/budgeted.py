@@ -98,6 +98,7 @@ class Budgeted(RateCalibrator):
             entry |= {"horizon": self._last, "most_above": (rate * self._last + 1 - rate + lost) / entry["n"]}
             if self.budget is None:
                 entry["most_below"] = ((1 - rate) * self._last + rate + lost) / entry["n"]
+                entry["bound"] = min(1.0, max(entry["most_above"], entry["most_below"]))
         return certificate
 
     def _state(self) -> dict[str, Any]:

@@ -16,8 +16,9 @@ class DtACI(Online):
     """Adaptive conformal inference with a mixture of step sizes (Gibbs & Candès 2024). A baseline.
 
     Guarantee: on every stretch of 500 decisions the pinball loss of its thresholds is close to that of the best
-    threshold in hindsight. Needs: nothing, and no step size to choose. Price: no identity: the realised rate is close
-    to the promise, not tied to it, and only for the whole run.
+    threshold in hindsight. Needs: nothing, and no step size to choose. Price: no identity and no bound on the rate. On
+    ordinary streams it is close to the promise; where all scores are missing it took over .209 for .40, and where they
+    fall slowly .043.
     """
 
     def __init__(self, settings: CalibratorSettings) -> None:

@@ -6,25 +6,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from atts.stats.calibrators.online import Online
+from atts.stats.conformal import BankBy
 from atts.stats.control import GroupTrackers, QuestionEffects, question_step
 from atts.stats.settings import CalibratorSettings
 from atts.types import Chunk
 
 
 class Tracked(Online):
-    """Online ranks, and feedback on the rate of the run, of its start, of each turn and (option) of each question.
+    """Online ranks, and feedback on the rate of the run, of its start, and (options) of each turn and each question.
 
     Guarantee: for any scores, any feedback and any order of arrival, the summed deviation of every group from the
     promise is exactly `-theta / eta` of its integrator, and without a hard budget at most `sqrt(c T / eta)` after T
     decisions, c about 0.5 (docs/guarantees.md). Needs: nothing, not even a calibration set. Price: thresholds move, so
     that two chunks with equal p-values may be decided differently, and selectivity is a little below a fixed rule's.
 
-    With `by_turn=False` chunks of all turns are ranked together and no turn has a rate of its own: right where turns
-    differ in how often the draft errs; the price is that turns get what their scores ask for. `gain` scales the steps:
-    1 holds the rate over hundreds of decisions, 0.05 over thousands, so that a run of hard questions is not starved.
+    Chunks of all turns are ranked together and no turn has a rate of its own, because turns differ in how often the
+    draft errs. `by_turn=True` ranks within turns and holds the rate of each; the price is that takeovers are spent
+    where nothing is wrong. `gain` scales the steps: 1 holds the rate over hundreds of decisions, 0.05 over thousands.
 
     With `scope="question"` a score is first relieved of its question's shrunk effect, times `strength`, so that
-    takeovers spread over the questions; the price is selectivity between questions.
+    takeovers spread over the questions; the price is selectivity between questions. There `by_turn` is the habit.
     """
 
     has = (*Online.has, "scope", "gain", "strength")
@@ -34,13 +35,17 @@ class Tracked(Online):
 
     def __init__(self, settings: CalibratorSettings) -> None:
         super().__init__(settings)
-        kinds = [kind for kind in self.STEPS if kind != "turn" or settings.by_turn is not False]
+        kinds = [kind for kind in self.STEPS if kind != "turn" or _by_turn(settings)]
         steps = {kind: settings.gain * self.STEPS[kind] for kind in kinds}
         self.effects: QuestionEffects | None = None
         if settings.scope == "question":
             steps["question"] = settings.gain * question_step(settings.strength)
             self.effects = QuestionEffects(settings.strength)
         self.trackers = GroupTrackers(self.rate, steps)
+
+    def bank_by(self, settings: CalibratorSettings) -> BankBy:
+        """By turn where turns have a rate of their own."""
+        return "turn" if _by_turn(settings) else "all"
 
     def groups(self, chunk: Chunk, index: int) -> tuple[str, ...]:
         """All, the turn, the first decisions of the run, and in question scope the question."""
@@ -71,11 +76,17 @@ class Tracked(Online):
             self.tally.close(f"question:{problem}")
 
     def certificate(self) -> dict[str, dict[str, float]]:
-        """Beside the rate of every group its integrator: `deviation` is `-theta / (eta n)`."""
+        """Beside the rate of every group its integrator: `deviation` is `-theta / (eta n)`.
+
+        `bound` is the most that the deviation can be for any stream; it is missing under a hard budget.
+        """
         certificate = super().certificate()
         for group, entry in certificate.items():
             if step := self.trackers.step(group):
                 entry |= {"theta": self.trackers.theta(group, self.tally), "eta": step}
+                if self.budget is None:
+                    most = self.trackers.most(step, certificate["all"]["n"])
+                    entry["bound"] = min(1.0, most / entry["n"])
         return certificate
 
     def _relieved(self, chunk: Chunk, score: float) -> float:
@@ -89,3 +100,7 @@ class Tracked(Online):
         super()._restore(state)
         if self.effects is not None:
             self.effects.restore(state["effects"])
+
+
+def _by_turn(settings: CalibratorSettings) -> bool:
+    return settings.scope == "question" if settings.by_turn is None else settings.by_turn
