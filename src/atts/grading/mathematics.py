@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
+from fractions import Fraction
 
 from atts.errors import needs_extra
 from atts.grading import forms
 from atts.grading.notation import LONGEST, plain
-from atts.grading.quantities import bare, is_words, named_value, parted, quantity
+from atts.grading.quantities import bare, is_words, named_value, number, parted, quantity
 from atts.grading.rules import Grader, Numeric
-from atts.grading.tex import tex
+from atts.grading.tex import TRIGONOMETRIC, matrix, tex
 from atts.grading.units import agree
 from atts.grading.workers import SilenceError, Workers
 from atts.types import Problem
 
+_POINT = re.compile(r"\(\s*\w+(?:\s*,\s*\w+)+\s*\)\s*=\s*(?=[(\[]|\\langle)")  # (x, y) = (1, 2)
 SECONDS = 3
 MEGABYTES = 2048
 _MOST_UNORDERED = 24  # elements of a list that are compared each with each
@@ -81,7 +84,7 @@ class Math(Grader):
         """Whether two answers are equal; a text says why that cannot be told. Lists are compared by their elements."""
         if bare(answer) == bare(gold):
             return True
-        known, given = map(forms.as_interval, _unnamed(plain(gold), plain(answer)))
+        known, given = map(forms.as_interval, _unnamed(matrix(plain(gold)), matrix(plain(answer))))
         if (verdict := _by_form(known, given)) is not None:
             return verdict
         if quantity(gold) is not None and quantity(answer) is not None:
@@ -140,6 +143,8 @@ class Math(Grader):
 
 def _unnamed(known: str, given: str) -> tuple[str, str]:
     """Two answers without what only one of them says it is: `f(x) = 2x` beside `2x`."""
+    known, given = (_POINT.sub("", text) if "=" not in beside else text
+                    for text, beside in ((known, given), (given, known)))  # fmt: skip
     (name, value), (other, said) = named_value(known), named_value(given)
     if name and "=" not in given:
         return value, given
@@ -150,13 +155,18 @@ def _unnamed(known: str, given: str) -> tuple[str, str]:
 
 def _by_form(known: str, given: str) -> bool | None:
     """The verdict on answers with a form of their own; None where neither has one."""
-    for same in (forms.same_base, forms.same_time):
+    for same in (forms.same_base, forms.same_time, forms.same_direction):
         if (verdict := same(known, given)) is not None:
             return verdict
     for read in (forms.ratio, forms.letters):
         if (ours := read(known)) is not None:
-            return ours == read(given)
+            return ours == read(given) or (read is forms.ratio and _quotient(ours) == number(given) is not None)
     return None
+
+
+def _quotient(terms: Sized) -> Fraction | None:
+    """What a ratio of two terms is as a number: 2:3 is two thirds."""
+    return Fraction(1) / terms[1] if isinstance(terms, tuple) and len(terms) == 2 and terms[0] and terms[1] else None
 
 
 def _all(verdicts: Iterator[bool | str]) -> bool | str:
@@ -167,5 +177,13 @@ def _all(verdicts: Iterator[bool | str]) -> bool | str:
 def _readings(gold: str, answer: str, known: str, given: str) -> list[tuple[str, str]]:
     """The two expressions as they stand, and without their units, which a parser would take for products of letters."""
     (ours, unit), (theirs, other) = parted(gold), parted(answer)
-    whole = (known, given)
-    return list(dict.fromkeys([whole, (ours, theirs)])) if agree(unit, other) and (unit or other) else [whole]
+    pairs = [(known, given)]
+    if agree(unit, other) and (unit or other) and not TRIGONOMETRIC.search(known + given):
+        pairs.append((ours, theirs))
+    pairs += [tuple(map(_of_a_program, pair)) for pair in pairs]  # type: ignore[misc]
+    return list(dict.fromkeys(pairs))
+
+
+def _of_a_program(text: str) -> str:
+    """With what stands for something else in programs than in TeX: log(2) is natural, I is imaginary."""
+    return re.sub(r"(?<![A-Za-z\\])I(?![A-Za-z])", "i", re.sub(r"(?<![A-Za-z\\])log(?=\s*\()", "ln", text))

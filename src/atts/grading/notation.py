@@ -16,7 +16,7 @@ LONGEST = 2_000
 _VULGAR = re.compile("[²³¹⁰-⁹]+⁄[₀-₉]+|[¼-¾⅐-⅞↉]")
 _RAISED = re.compile("[²³¹⁰-ⁿ]+")
 _LOWERED = re.compile("[₀-ₜ]+")
-_ROOT = re.compile(r"([√∛∜])\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[A-Za-z]))")
+_ROOT = re.compile(r"([√∛∜])\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|[A-Za-z])|\{([^{}]*)\})")
 _DEGREES = {"∛": "[3]", "∜": "[4]", "√": ""}
 _SIGNS = {
     **dict.fromkeys("−–—‒﹣－", "-"),
@@ -29,6 +29,8 @@ _SIGNS = {
     **{"≈": "\\approx ", "…": "\\ldots ", "⋯": "\\ldots ", "∅": "\\emptyset ", "⌀": "\\emptyset "},
     **{"⟨": "\\langle ", "⟩": "\\rangle ", "〈": "\\langle ", "〉": "\\rangle ", "∘": "\\circ "},
     **{"ℝ": "\\mathbb{R}", "ℤ": "\\mathbb{Z}", "ℕ": "\\mathbb{N}", "ℚ": "\\mathbb{Q}", "ℂ": "\\mathbb{C}"},
+    **{"⊂": "\\subset ", "⊆": "\\subseteq ", "⊃": "\\supset ", "⊇": "\\supseteq ", "∉": "\\notin "},
+    **{"∥": "\\parallel ", "⊥": "\\perp ", "≅": "\\cong ", "≡": "\\equiv ", "∑": "\\sum ", "∫": "\\int "},
     **{"∠": "\\angle ", "△": "\\triangle ", "∧": "\\land ", "∨": "\\lor ", "∖": "\\setminus ", "→": "\\to "},
     **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u2061\u2062", ""),
 }
@@ -42,7 +44,7 @@ _CHARACTERS = str.maketrans(_GREEK | _SIGNS)
 _SPELLINGS = (
     (re.compile(r"\\[dtcs]frac(?![A-Za-z])|\\[ns]icefrac(?![A-Za-z])|\\flatfrac(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\(?:c|l|v)?dots[bcimo]?(?![A-Za-z])|\\ldots(?![A-Za-z])|(?<!\.)\.\.\.(?!\.)"), r"\\ldots "),
-    (re.compile(r"\\varnothing(?![A-Za-z])|\\\{\s*\\\}|(?i:\bempty set\b)"), r"\\emptyset "),
+    (re.compile(r"\\varnothing(?![A-Za-z])|\\\{\s*\\\}|^\{\s*\}$|(?i:\bempty set\b)"), r"\\emptyset "),
     (re.compile(r"\\ge(?:q|qslant|qq)(?![A-Za-z])|>="), r"\\ge "),
     (re.compile(r"\\le(?:q|qslant|qq)(?![A-Za-z])|<=(?!>)"), r"\\le "),
     (re.compile(r"\\neq(?![A-Za-z])|\\not\s*=|!="), r"\\ne "),
@@ -56,6 +58,7 @@ _SPELLINGS = (
     (re.compile(r"\\(?:pounds|textsterling)(?![A-Za-z])"), "£"),
     (re.compile(r"\\(?:text)?euro(?![A-Za-z])"), "€"),
     (re.compile(r"\\(?:text)?(?:yen|dollar)(?![A-Za-z])"), ""),
+    (re.compile(r"(\\mathbb\{[A-Z]\})\s*(?:\\\s+|\\backslash\s*)\\?\{([^{}\\]*)\\?\}"), r"\1\\setminus \\{\2\\}"),
     (re.compile(r",\s*\\!\s*|\{,\}"), ","),
     (re.compile(r"(?<!\\)\\(?:[,;:!> ]|quad(?![A-Za-z])|qquad(?![A-Za-z]))|~"), " "),
     (re.compile(r"\\(?:m?left|m?right|[bB]igg?[lr]?|displaystyle|textstyle|scriptstyle|bf|rm|it|bfseries|large|Large|boldmath"
@@ -64,6 +67,8 @@ _SPELLINGS = (
     (re.compile(r"\\\\\s*\[[^\[\]{}]{0,12}\]"), r"\\\\ "),
     (re.compile(r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"\\%"), "%"),
+    (re.compile(r"\\sqrt\s*([0-9A-Za-z])"), r"\\sqrt{\1}"),
+    (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
 )  # fmt: skip
 _WRAPPER = (
     r"boxed|fbox|text(?:bf|it|rm|sf|tt|normal|up)?|emph|math(?:rm|bf|it|sf|tt|normal)|[mh]box|operatorname|underline"
@@ -72,7 +77,9 @@ _WRAPPER = (
 _OPENED = re.compile(rf"\\(?:{_WRAPPER})\*?\s*\{{|\\.|[{{}}]", re.DOTALL)
 _MARKS = (("**", "**"), ("__", "__"), ("```", "```"), ("`", "`"), ("*", "*"), ('"', '"'), ("'", "'"))
 _DELIMITERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"))
-_FINAL = re.compile(r"(?<!\\)[.;,\s]+$")
+_FINAL = re.compile(r"(?:(?<!\\)[.;,\s]|\\\\$)+$")
+_TAGS = re.compile(r"</?(?:b|i|u|em|strong|sub|sup|span|p|code|mark)\s?/?>", re.IGNORECASE)
+_ANNOUNCED = re.compile(r"^(?i:(?:(?:so|the|my|final|correct)\s+)*answer(?:\s+is\b\s*:?|\s*[:=]))\s*(?=.*\d)")
 
 
 def plain(text: str) -> str:
@@ -80,13 +87,13 @@ def plain(text: str) -> str:
     text = " ".join(text.split())
     if len(text) > LONGEST:
         return text
-    text = undecorated(text.replace("...", "\\ldots "))
+    text = undecorated(_TAGS.sub("", text).replace("...", "\\ldots "))
     if not text.isascii():
         text = _spelled(text)
     for pattern, spelling in _SPELLINGS:
         text = pattern.sub(spelling, text)
     text = _unwrapped(text.replace("\\$", "").replace("$", ""))
-    text = _bare_braces(undecorated(" ".join(text.split()).lstrip(",; ")))
+    text = _bare_braces(undecorated(_ANNOUNCED.sub("", " ".join(text.split()).lstrip(",; "))))
     return _FINAL.sub("", " ".join(text.split()))
 
 
@@ -113,9 +120,7 @@ def _spelled(text: str) -> str:
     """In TeX's spelling, as far as TeX has one."""
     text = _VULGAR.sub(_vulgar, text)
     text = _LOWERED.sub(r"_{\g<0>}", _RAISED.sub(r"^{\g<0>}", text))
-    text = _ROOT.sub(
-        lambda match: f"\\sqrt{_DEGREES[match[1]]}{{{match[2] if match[2] is not None else match[3]}}}", text
-    )
+    text = _ROOT.sub(lambda match: f"\\sqrt{_DEGREES[match[1]]}{{{next(filter(None, match.groups()[1:]), '')}}}", text)
     kept = text.translate(_CHARACTERS)  # before NFKC too, which takes some of these apart
     return unicodedata.normalize("NFKC", kept).translate(_CHARACTERS)
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from fractions import Fraction
 from string import ascii_uppercase
 
-from atts.grading import units
+from atts.grading import forms, units
 from atts.grading.notation import LONGEST, plain
 from atts.grading.quantities import WORDS, Quantity, bare, number, quantity
 from atts.types import Problem
@@ -25,7 +25,8 @@ _LETTER = re.compile(
     r"(?![*_\s)]*(?:and|or|,|&|/)\s*\(?[A-Za-z](?![A-Za-z]))"
 )
 
-_WITH_TEXT = re.compile(r"[(\[]?([A-Za-z])[)\]]?[\s,:.–-]+(\S.*)", re.DOTALL)
+_WITH_TEXT = re.compile(rf"(?i:(?:{_MARKED})*)[(\[]?([A-Za-z])(?:[)\]][\s,:.=–-]*|[\s,:.=–-]+)(\S.*)", re.DOTALL)
+_ARTICLE = re.compile(r"^(?:the|an?)\s+(?=\S)", re.IGNORECASE)
 _DECIMAL_POINT = re.compile(r"\d?\.\d|\d[eE]-?\d")
 
 
@@ -88,6 +89,8 @@ class Numeric(Grader):
 
     def grade(self, answer: str | None, problem: Problem) -> bool | None:
         """Compares the two numbers."""
+        if answer is not None and (verdict := forms.same_base(plain(problem.answer), plain(answer))) is not None:
+            return verdict
         known = quantity(problem.answer)
         if known is None:
             return None
@@ -131,17 +134,31 @@ class Choice(Grader):
         """The letter that an answer gives; where letters are options too (blood groups), the letter wins."""
         last = ascii_uppercase[len(problem.choices) - 1] if problem.choices else "Z"
         found = letter(answer)
-        if found is not None and len(plain(answer)) == 1:
-            return found if found <= last else None
-        options = {bare(text).casefold(): ascii_uppercase[place] for place, text in enumerate(problem.choices)}
-        if (given := bare(answer).casefold()) in options:
-            return options[given]
-        if found is None and (
-            marked := _WITH_TEXT.match(plain(answer))
-        ):  # "B 5 m": the letter and the text of its option
-            letter_, rest = marked[1].upper(), bare(marked[2]).casefold()
-            return letter_ if options.get(rest) == letter_ else None
+        if found is not None and found <= last and len(plain(answer).strip("()[]{}")) == 1:
+            return found
+        if (meant := _option(answer, problem)) is not None:
+            return meant
+        if marked := _WITH_TEXT.match(plain(answer)):  # "B 5 m": the letter and the text of its option
+            meant = _option(marked[2], problem)
+            if meant is not None or found is None:
+                return meant if meant == marked[1].upper() else None
         return found if found is not None and found <= last else None
+
+
+def _option(text: str, problem: Problem) -> str | None:
+    """The letter of the option that says so, or else of the only one that is the same number."""
+    text = plain(text)
+    text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    said = bare(_ARTICLE.sub("", text)).casefold()
+    value = quantity(text)
+    numbers = []
+    for place, option in enumerate(problem.choices[:26]):
+        if said == bare(_ARTICLE.sub("", plain(option))).casefold():
+            return ascii_uppercase[place]
+        theirs = quantity(option) if value is not None else None
+        if value is not None and theirs is not None and value.value == theirs.value and value.may_be(theirs):
+            numbers.append(ascii_uppercase[place])
+    return numbers[0] if len(numbers) == 1 else None
 
 
 class Suited(Grader):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from atts.grading.notation import undecorated
-from atts.grading.number_words import spoken_number
+from atts.grading.number_words import spoken_value
 
 # Units by their usual spelling, and how else they are written.
 _SPELLINGS = {
@@ -59,8 +59,9 @@ _UNITS = {written: usual for usual, others in _SPELLINGS.items() for written in 
 _MEASURES = frozenset(_SPELLINGS) - {"degree", "dollar", "coin", "unit", "point", "way", "person"}
 # Whatever else stands behind a number may be what is counted ("18 eggs"), but for words that change the number.
 _CHANGING = re.compile(
-    r"(?:hundred|thousand|million|billion|trillion|quadrillion|dozen|score|half|third|quarter)s?|halves"
-    r"|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand)ths?"
+    r"(?:hundred|thousand|[a-z]*illion|lakh|crore|dozen|score|half|third|quarter)s?|halves"
+    r"|[a-z]*(?:four|fif|six|seven|eigh|nin|ten|eleven|twelf|teen|tie|hundred|thousand|illion)ths?"
+    r"|double|triple|twice|thrice|without|except|excluding|or|if|unless|remaining"
     r"|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|zero|none|undefined|infinit[ye]"
     r"|and|nor|not|but|than|more|less|fewer|greater|least|most|between|from|plus|minus|times|over|below|negative"
     r"|divided|multiplied|mod|modulo|base|choose|remainder|squared|cubed|factorial|root|power"
@@ -108,10 +109,16 @@ def split(body: str, *, shortest: int) -> tuple[str, str]:
     A word that is no unit counts as one if it has `shortest` letters or more and a number stands before it.
     """
     match = _BEHIND.search(body)
-    if match is None or not (any(map(str.isdigit, body[: match.start()])) or spoken_number(body[: match.start()])):
-        return body, ""
-    unit = _usual(match[0].strip().rstrip("."), shortest)
-    return (body[: match.start()].strip(), unit) if unit else (body, "")
+    start = match.start() if match else len(body)
+    while start < len(body):
+        before, behind = body[:start].strip(), body[start:].strip().rstrip(".")
+        numbered = any(map(str.isdigit, before)) or spoken_value(before) is not None
+        if numbered and (unit := _usual(behind, shortest)):
+            return before, unit
+        start = body.find(" ", start + 1)  # the first word may belong to the number: "2 million people"
+        if start < 0:
+            break
+    return body, ""
 
 
 def parts(unit: str) -> int:
@@ -146,6 +153,8 @@ def _usual(written: str, shortest: int) -> str:
     first, *rest = re.split(r"/|(?:^|\s+)per\s+", written[: raised.start()].rstrip(".") if raised else written)
     words = first.split()
     power = f"^{raised[1]}" if raised else ""
+    if len(words) == 2 and words[0].startswith("deg") and words[1].lower() in ("celsius", "fahrenheit"):
+        return f"{words[1].lower()} degree"
     if words and words[0] in _SQUARE:
         power = _SQUARE[words.pop(0)]
     parts = [[_word(word, shortest) for word in part] for part in (words, *map(str.split, rest))]
