@@ -11,7 +11,7 @@ import pytest
 
 from atts.engines.scripted import Script, ScriptedEngine, steps
 from atts.errors import EngineError, NoRoomError, ScoreError
-from atts.pipeline.settings import ChainSettings, SlotSettings
+from atts.pipeline.settings import ChainSettings, OnReject, SlotSettings
 from atts.types import Finish, Generation, Role, Scoring, Status, TokenIds
 
 from .conftest import Bench, jobs
@@ -55,8 +55,21 @@ async def test_replace_drops_the_chunk_and_continue_keeps_it() -> None:
         assert all(turn.decision is None or turn.decision.rejected for turn in bench.turns)
 
 
-async def test_a_finished_chunk_is_neither_scored_nor_continued() -> None:
-    bench = Bench(settings=ChainSettings(stop=("\n\n",), on_reject="continue"), rate=1.0)
+@pytest.mark.parametrize("on_reject", ["replace", "continue"])
+async def test_the_last_chunk_is_decided_on_and_replaced(on_reject: OnReject) -> None:
+    """Whatever becomes of the others: it holds the answer, and nothing can be written behind it."""
+    draft = ScriptedEngine(Script(write=steps(3, answer="draft")))
+    target = ScriptedEngine(Script(write=steps(3, answer="target")))
+    bench = Bench(draft, target, settings=ChainSettings(stop=("\n\n",), on_reject=on_reject), rate=1.0)
+    await bench.run(jobs(1, 3))
+    last = [turn for turn in bench.turns if turn.decision is not None and turn.decision.chunk.last]
+    assert last and all(turn.replaced and turn.takeover is not None for turn in last)
+    assert {chain.answer for chain in bench.chains} == {"target"}
+
+
+async def test_where_it_is_accepted_a_finished_chunk_is_neither_scored_nor_continued() -> None:
+    settings = ChainSettings(stop=("\n\n",), on_reject="continue", last_chunk="accept")
+    bench = Bench(settings=settings, rate=1.0)
     await bench.run(jobs(1, 4))
     last = [turn for turn in bench.turns if turn.draft is not None and turn.draft.finish is Finish.END]
     assert all(turn.decision is None and turn.takeover is None and not turn.scores for turn in last)
