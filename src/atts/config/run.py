@@ -49,6 +49,9 @@ BUNDLED = "bundled"
 _RATES = frozenset({"takeover_rate", "budget", "alpha"})  # three names of one thing
 
 
+_PROMPT = 4096  # tokens that are kept free for a prompt, beside the question that it asks
+
+
 class _Asked(BaseModel):
     """The keys of a run up to its rate control: which problems, method, models, sampling, and at what rate."""
 
@@ -232,8 +235,11 @@ class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
         """How much may happen at once."""
         return SlotSettings(self.chains, self.draft_slots, self.score_slots, self.takeover_slots)
 
-    def engine_options(self, role: Role) -> EngineOptions:
-        """How the engine of a role is opened. Its key comes from the environment and is never part of a run."""
+    def engine_options(self, role: Role, question: int = 0) -> EngineOptions:
+        """How the engine of a role is opened; `question` is the most tokens of a problem, where they are known.
+
+        Its key comes from the environment and is never part of a run.
+        """
         draft = role is Role.DRAFT
         keys = (f"ATTS_{role.name}_API_KEY", "ATTS_API_KEY")
         return EngineOptions(
@@ -246,7 +252,16 @@ class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
             | (self.draft_chat_template_kwargs if draft else self.target_chat_template_kwargs),
             end_tokens=self.draft_end_tokens if draft else self.target_end_tokens,
             sampling=self.sampling(role),
+            writers=min(self.chains, self.draft_slots if draft else self.takeover_slots),
+            longest=_PROMPT + question + self.longest_chain,
         )
+
+    @property
+    def longest_chain(self) -> int:
+        """The most tokens that a chain may have behind its prompt, given room for its last turn."""
+        turn = self.draft_tokens + self.target_tokens
+        ends = strategy_named(self.strategy, self.options).longest
+        return self.turns * turn if ends is None else min(self.turns * turn, ends + turn)
 
     def calibrator_settings(self) -> CalibratorSettings:
         """What the rate control needs to know."""

@@ -29,9 +29,11 @@ class EngineOptions:
 
     `tokenizer` names a local tokenizer (folder or hub name) for a server that has none to offer. `key` goes to the
     server as a bearer token and is never shown. `timeout` is for one attempt of one request, `patience` for a server
-    that is down, both in seconds. `concurrency` is the most requests at once. `template` holds variables of the chat
-    template, `end_tokens` ids that end a text beside the model's own, `sampling` how it will be asked to draw: what of
-    these is not the usual is refused by an engine that does not name it in its `knows`.
+    that is down, both in seconds. `concurrency` is the most requests at once, of which `writers` write texts of
+    `longest` tokens at most, prompt included, where that is known: a model in process needs memory for as much.
+    `template` holds variables of the chat template, `end_tokens` ids that end a text beside the model's own, `sampling`
+    how it will be asked to draw: what of these is not the usual is refused by an engine that does not name it in its
+    `knows`.
     """
 
     tokenizer: str | None = None
@@ -39,6 +41,8 @@ class EngineOptions:
     timeout: float = 600.0
     patience: float = 300.0
     concurrency: int = 256
+    writers: int = 32
+    longest: int | None = None
     template: Mapping[str, Any] = field(default_factory=dict)
     end_tokens: tuple[int, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)

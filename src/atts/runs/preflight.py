@@ -28,6 +28,7 @@ _CLOSE = 0.02  # mean difference of log-probabilities that needs no word
 _WRONG = 0.3  # mean difference that only a misalignment explains
 _WRONG_TOKEN = 0.5  # difference of a single token that low precision does not explain
 _WRONG_SHARE = 0.1  # and how much more of it does, as a share of the log-probability: rounding grows with it
+_LIBRARIES = 0.5  # GB that a process takes which has loaded torch and transformers
 _CONTINUED = 8  # characters that are no coincidence
 
 
@@ -125,6 +126,8 @@ class _Examination:
             ("stop strings", self._stop),
             ("seeds", self._seeds),
         ]
+        if "memory" in (self.info.details if self.info else {}):
+            steps.insert(0, ("memory", self._memory))
         if self._role is Role.TARGET:
             steps += [("log-probabilities", self._align), ("prefix cache", self._cache)]
         if self._role is Role.TARGET and self._strategy.asks:
@@ -183,6 +186,12 @@ class _Examination:
         if first != front:
             raise _Noteworthy(f"the tokenizer puts {named} in front of a text, and the chat template does not")
         return f"{named} in front, once"
+
+    async def _memory(self) -> str:
+        assert self.info is not None
+        parts = {name: size / 1e9 for name, size in self.info.details["memory"].items()}
+        told = ", ".join(f"{name} {size:.2f}" for name, size in parts.items())
+        return f"{sum(parts.values()) + _LIBRARIES:.1f} GB at most ({told}, libraries {_LIBRARIES})"
 
     async def _length(self) -> str:
         assert self.info is not None

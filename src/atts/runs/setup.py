@@ -111,7 +111,7 @@ def prepare(config: RunConfig) -> Setup:
         strategy=strategy,
         calibration=calibration,
         calibrator=make_calibrator(config.calibrator_settings(), calibration.scores),
-        engines=open_engines(config, strategy.roles),
+        engines=open_engines(config, strategy.roles, problems),
         plugins=plugins(config, source, strategy.roles),
         notices=tuple(notices),
     )
@@ -162,9 +162,13 @@ def load_problems(config: RunConfig, told: Callable[[str], None] = lambda line: 
     )
 
 
-def open_engines(config: RunConfig, roles: Sequence[Role]) -> dict[Role, Engine]:
-    """The engines of these roles, of which nothing is loaded yet. Raises InputError."""
-    return {role: open_engine(getattr(config, role.value), config.engine_options(role)) for role in roles}
+def open_engines(config: RunConfig, roles: Sequence[Role], problems: Sequence[Problem] = ()) -> dict[Role, Engine]:
+    """The engines of these roles, of which nothing is loaded yet, with room for these problems. Raises InputError."""
+    # A token is a byte at least; what a prompt puts around the question is allowed for by the default.
+    question = max((len("".join((problem.question, *problem.choices)).encode()) for problem in problems), default=0)
+    return {
+        role: open_engine(getattr(config, role.value), config.engine_options(role, question=question)) for role in roles
+    }
 
 
 def answer_rules(rule: str, *, numeric: bool) -> AnswerRules:

@@ -116,6 +116,7 @@ class LocalEngine:
     ) -> Generation:
         """Write after the prefix; see `Engine.generate`."""
         await self._require_room(len(prefix) + 1)
+        await self._require_memory(len(prefix) + 1)
         answer = await self._call(
             "generate",
             prefix=list(prefix),
@@ -180,6 +181,11 @@ class LocalEngine:
         if length is not None and tokens > length:
             raise NoRoomError(f"local:{self.path}: {tokens} tokens do not fit into the context, which holds {length}")
 
+    async def _require_memory(self, tokens: int) -> None:
+        room = (await self.info()).details["room"]
+        if tokens > room:
+            raise NoRoomError(f"local:{self.path}: {tokens} tokens: keys and values have room for {room} of a text")
+
     async def _call(self, call: str, **arguments: Any) -> Any:
         while True:
             try:
@@ -218,6 +224,9 @@ class LocalEngine:
         command = [sys.executable, "-m", "atts.engines.local.worker", self.path, "--threads", str(self._threads)]
         command += ["--template", json.dumps(dict(self._options.template))]
         command += ["--end-tokens", json.dumps(self._options.end_tokens)]
+        command += ["--writers", str(self._options.writers)]
+        if self._options.longest is not None:
+            command += ["--longest", str(self._options.longest)]
         if self._device is not None:
             command += ["--device", self._device]
         process = await asyncio.create_subprocess_exec(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, GenerationConfig
 from transformers.generation import ContinuousBatchingConfig
@@ -21,8 +23,8 @@ from atts.engines.local.tokenizer import Tokenizer
 from atts.types import TokenIds
 
 _PAGE = 32
-_CACHE_BYTES = 2 << 30  # key-value memory on a CPU; on a GPU the manager measures what is free
-_CACHE_TOKENS = 65_536
+_CACHE_BYTES = 1 << 30  # key-value memory on a CPU, for writing and for scoring each, or a quarter of what is free
+_SCORED_AT_ONCE = 64  # rows of logits whose distribution is worked out at a time: vocabularies are large
 
 Deliver = Callable[[str, dict[str, Any]], None]
 
@@ -37,13 +39,16 @@ class LocalModel:
         *,
         template: Mapping[str, Any] | None = None,
         end_tokens: Sequence[int] = (),
+        longest: int | None = None,
+        writers: int = 32,
     ) -> None:
+        """`longest` is the most tokens of a text, by default those of the context; `writers` are written at once."""
         self._path = path
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        # On a CPU float32 is faster than bfloat16, and never less exact.
-        dtype = torch.float32 if self._device == "cpu" else "auto"
         self._tokenizer = Tokenizer(path, template)
-        self._model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(self._device).eval()
+        self._model = _loaded(path, self._device)
+        self._longest = min(longest or self.context_length, self.context_length)
+        self._writers = writers
         self._scorer = _share_weights(self._model)
         self._end_ids = _end_ids(self._model.generation_config, self._tokenizer.tokenizer)
         self._require_known(end_tokens)
@@ -51,13 +56,19 @@ class LocalModel:
         self._stop_ids: dict[str, list[int]] = {}
         self._sampler = SeededSampler()
         self._manager = self._start_manager()
-        self._prefixes = PrefixCache(_CACHE_TOKENS)
+        self._prefixes = PrefixCache(self._cached_tokens())
 
     @property
     def context_length(self) -> int:
         """How many tokens the model was made for."""
         length: int = self._model.config.get_text_config().max_position_embeddings
         return length
+
+    @property
+    def _room(self) -> int:
+        """How many tokens a text may have that is being written."""
+        on_cpu = self._device == "cpu"  # on a GPU the manager measures what is free
+        return min(self.context_length, self._blocks() * _PAGE) if on_cpu else self.context_length
 
     @property
     def vocabulary_size(self) -> int:
@@ -77,9 +88,17 @@ class LocalModel:
                 "parameters": sum(p.numel() for p in self._model.parameters()),
                 "dtype": str(self._model.dtype).removeprefix("torch."),
                 "device": self._device,
+                "room": self._room,
+                "memory": self.memory(),
                 "torch": torch.__version__,
             },
         }
+
+    def memory(self) -> dict[str, int]:
+        """Bytes that the model takes at most: weights, and keys and values of writing and of scoring."""
+        token = self._token_bytes()
+        weights = sum(p.numel() * p.element_size() for p in self._model.parameters())
+        return {"weights": weights, "writing": self._blocks() * _PAGE * token, "scoring": self._cached_tokens() * token}
 
     def render(self, messages: Sequence[dict[str, str]]) -> list[int]:
         """The chat by the model's own template."""
@@ -102,7 +121,7 @@ class LocalModel:
         self._manager.add_request(
             prefix,
             request_id=request,
-            max_new_tokens=min(max_tokens, self.context_length - len(prefix)),
+            max_new_tokens=min(max_tokens, self._room - len(prefix)),
             eos_token_id=[*self._end_ids, *stop_ids],
             **sampling,
         )
@@ -143,9 +162,10 @@ class LocalModel:
         """Log-probability of each continuation token, and how many tokens came from the cache."""
         ids = prefix + continuation
         logits, cached = self._forward(ids, sure=len(prefix), keep=len(continuation) + 1)
-        distribution = logits[:-1].float().log_softmax(-1)
         chosen = torch.tensor(continuation, device=self._device).unsqueeze(1)
-        return distribution.gather(1, chosen).squeeze(1).tolist(), cached
+        parts = [slice(start, start + _SCORED_AT_ONCE) for start in range(0, len(continuation), _SCORED_AT_ONCE)]
+        values = [logits[:-1][part].float().log_softmax(-1).gather(1, chosen[part]).squeeze(1) for part in parts]
+        return torch.cat(values).tolist(), cached
 
     @torch.inference_mode()
     def next_token(self, prefix: list[int], top: int) -> list[tuple[int, float]]:
@@ -199,13 +219,36 @@ class LocalModel:
         return manager
 
     def _blocks(self) -> int:
-        """Blocks of key-value memory: the context length at least, 64 contexts at most, within the memory allowed."""
+        """Blocks of key-value memory: for all requests at once, within the memory allowed, and for one in any case."""
+        one = -(-self._longest // _PAGE) + 1
+        return max(one, min(self._writers * one, self._allowed // (self._token_bytes() * _PAGE)))
+
+    def _cached_tokens(self) -> int:
+        """Tokens whose keys and values are kept between scores."""
+        return min(self._writers * self._longest, self._allowed // self._token_bytes())
+
+    @cached_property
+    def _allowed(self) -> int:
+        return min(_CACHE_BYTES, int(psutil.virtual_memory().available) // 4)
+
+    def _token_bytes(self) -> int:
+        """What the keys and values of a token take."""
         config = self._model.config.get_text_config()
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        block_bytes = 2 * config.num_hidden_layers * heads * width * 4 * _PAGE
-        whole = -(-self.context_length // _PAGE) + 1
-        return max(whole, min(64 * whole, _CACHE_BYTES // int(block_bytes)))
+        return int(2 * config.num_hidden_layers * heads * width * self._model.dtype.itemsize)
+
+
+def _loaded(path: str, device: str) -> Any:
+    """The model with its weights as they are, or in float32 where this processor has no arithmetic for them."""
+    model = AutoModelForCausalLM.from_pretrained(path, dtype="auto").eval()
+    able = {
+        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
+    if device == "cpu" and model.dtype in able and not able[model.dtype]():
+        return model.float()
+    return model.to(device)
 
 
 def _share_weights(model: Any) -> Any:

@@ -150,6 +150,8 @@ def _load() -> Any:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--template", type=json.loads, default={}, help="variables of the chat template, as JSON")
     parser.add_argument("--end-tokens", type=json.loads, default=[], help="further ids that end a text, as JSON")
+    parser.add_argument("--longest", type=int)
+    parser.add_argument("--writers", type=int, required=True)
     arguments = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -161,7 +163,14 @@ def _load() -> Any:
     transformers.logging.disable_progress_bar()
     from atts.engines.local.model import LocalModel
 
-    return LocalModel(arguments.path, arguments.device, template=arguments.template, end_tokens=arguments.end_tokens)
+    return LocalModel(
+        arguments.path,
+        arguments.device,
+        template=arguments.template,
+        end_tokens=arguments.end_tokens,
+        longest=arguments.longest,
+        writers=arguments.writers,
+    )
 
 
 if __name__ == "__main__":
