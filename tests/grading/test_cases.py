@@ -54,13 +54,32 @@ def test_the_table_is_long_enough() -> None:
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
-    [("f(2)=9", "f(3)=9"), ("x+y=1", "x-y=1"), ("5 cm", "5 m"), ("2 hours", "2 minutes"), ("x^2=9", "9")],
+    [
+        ("f(2)=9", "f(3)=9"),
+        ("x+y=1", "x-y=1"),
+        ("5 cm", "5 m"),
+        ("2 hours", "2 minutes"),
+        ("x^2=9", "9"),
+        ("xy=4", "4"),
+        (r"\angle A=30^\circ", r"\angle B=30^\circ"),
+        ("25°C", "25°F"),
+        ("ab", "AB"),
+        ("5 = 6", "6"),
+    ],
 )
 def test_different_answers_do_not_vote_together(graders: dict[str, Grader], ours: str, theirs: str) -> None:
     assert graders["math"].key(ours) != graders["math"].key(theirs)
 
 
-@pytest.mark.parametrize("answers", [(r"\frac12", "0.5", "1/2", "x = 1/2"), ("x=5", "5", "5.0", "**5**"), ("A", "(A)")])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (r"\frac12", "0.5", "1/2", "x = 1/2"),
+        ("x=5", "5", "5.0", "**5**", "five"),
+        (r"2\sqrt2", r"2\sqrt{2}"),
+        ("A", "(A)"),
+    ],
+)
 def test_equal_answers_vote_together(graders: dict[str, Grader], answers: tuple[str, ...]) -> None:
     grader = graders["choice" if answers[0] == "A" else "math"]
     assert len(set(map(grader.key, answers))) == 1

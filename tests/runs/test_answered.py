@@ -11,6 +11,7 @@ import pytest
 from atts.config.run import resolve
 from atts.grading.extract import extractor
 from atts.results.loaded import load_run
+from atts.results.outline import outline
 from atts.runs.answered import Answered
 from atts.runs.runner import Run
 from atts.runs.setup import are_numbers, prepare
@@ -70,3 +71,15 @@ def test_a_run_on_a_file_of_ones_own_uses_auto_and_says_so(tmp_path: Path) -> No
     assert summary["answers"]["rule"] == "boxed"
     assert summary["answers"]["finished"] == summary["chains"]["done"]
     assert load_run(tmp_path / "run").summary["answers"] == summary["answers"]
+
+
+def test_the_outline_says_by_which_way_answers_were_found(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text(json.dumps({"question": "1 + 1?", "answer": 2}) + "\n")
+    config = resolve(options={"problems": str(file), "samples": 2, "draft": "scripted:1", "target": "scripted:1"})
+    summary = asyncio.run(Run(prepare(config), tmp_path / "run").execute())
+    assert summary["answers"]["ways"]
+    summary["answers"]["ways"] = {"stated": 1, "box": 1200}
+    assert dict(outline(summary))["answers found by"] == "box 1,200, stated 1"
+    summary["answers"]["ways"] = {}
+    assert "answers found by" not in dict(outline(summary))

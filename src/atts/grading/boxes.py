@@ -18,7 +18,8 @@ _LONGEST_LINK = 160  # characters between two boxes of one sentence
 # Between the boxes of a list stand commas and small words. Where something else begins, a sentence, a step of reasoning
 # or a correction, the boxes after it are the answer.
 _PARTS = re.compile(
-    r"[.!?:](?:\s|$)|\n\s*\n|=(?!\s*[$\\(\[]{0,2}\s*$)|\\(?:implies|Rightarrow|to|approx)(?![A-Za-z])|[⇒→≈]"
+    r"[.!?:](?:\s|$)|\n\s*\n|(?<![,; \t])(?<!and)(?<!or)[ \t]{0,8}\n(?!\s*(?:and|or)\b)"
+    r"|=(?!\s*[$\\(\[]{0,2}\s*$)|\\(?:implies|Rightarrow|to|approx)(?![A-Za-z])|[⇒→≈]"
     r"|(?i:\b(?:so|hence|thus|therefore|then|giv\w+|mean\w*|impl\w+|but|not|no|instead|actually|rather|wait|final\w*"
     r"|first|next|now|because|since|where|from|answer|correct\w*|simplif\w+|equals?|becomes?|which)\b)"
 )

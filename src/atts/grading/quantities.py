@@ -59,6 +59,7 @@ _OPERATOR = re.compile(
     r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|frac|pm|mp|sum|int|prod|lim|max|min|gcd|cdot|times)(?![A-Za-z])"
 )
 
+_SYMBOLS = re.compile(r"(?!(?i:no|ok)$)(?:[a-z]|[A-Za-z]{2})")  # ab is no AB; a capital alone may be a choice's letter
 WORDS = re.compile(r"[A-Za-z][A-Za-z ,.'-]*")
 
 
@@ -81,7 +82,8 @@ class Quantity(NamedTuple):
 def bare(text: str) -> str:
     """The plain text without blanks, and words in small letters."""
     text = plain(text)
-    return text.replace(" ", "").casefold() if WORDS.fullmatch(text) else text.replace(" ", "")
+    words = WORDS.fullmatch(text) and not _SYMBOLS.fullmatch(text)
+    return text.replace(" ", "").casefold() if words else text.replace(" ", "")
 
 
 def is_words(text: str) -> bool:

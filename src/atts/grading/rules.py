@@ -26,6 +26,8 @@ _LETTER = re.compile(
 )
 
 _WITH_TEXT = re.compile(rf"(?i:(?:{_MARKED})*)[(\[]?([A-Za-z])(?:[)\]][\s,:.=–-]*|[\s,:.=–-]+)(\S.*)", re.DOTALL)
+# Names that do not count in a vote; of f(2) = 5 and \angle A = 5 another value or angle is another answer.
+_PLAIN_NAME = re.compile(r"(?!\\(?:measured)?angle)\\?[A-Za-z+]*")
 _ARTICLE = re.compile(r"^(?:the|an?)\s+(?=\S)", re.IGNORECASE)
 _DECIMAL_POINT = re.compile(r"\d?\.\d|\d[eE]-?\d")
 
@@ -45,9 +47,7 @@ class Grader(ABC):
         An equation that only names what a number is (`x = 5`) votes for the number; any other one for itself.
         """
         found = quantity(answer)
-        if found is None or not re.fullmatch(
-            r"\\?[A-Za-z+]*", found.symbol
-        ):  # of f(2) = 5 another value is another answer
+        if found is None or not _PLAIN_NAME.fullmatch(found.symbol):
             return bare(answer)
         return f"{found.value} {found.unit if units.is_measure(found.unit) else ''}".strip()
 

@@ -67,6 +67,9 @@ _CHOICE = re.compile(
     rf"{_LEAD}{_WRAPPED}(?P<letter>[A-Z])(?![\w'’])"
     rf"|(?i:\b(?:answer|option|choice)\b)[*_]{{0,3}}\s{{0,4}}(?:(?i:is)\s{{0,4}})?[:：][*_]{{0,3}}\s{{0,4}}{_WRAPPED}(?P<small>[a-z])(?=[)\]*_.,}}`$]|\s*$|\s*\n)"
     rf"|{_LEAD}(?:[*_$`]{{0,3}}[(\[]|\\text\{{\(?|\{{|\*\*)\s?(?P<marked>[a-zA-Z])\s?[)\]*}}]"
+    rf"|(?i:\b(?:it must be|i (?:choose|pick|select|would choose))\s){_WRAPPED}(?P<chosen>[A-Z])(?![\w'’])"
+    r"|(?<!\w)[(\[](?P<judged>[A-Z])[)\]][*_]{0,3}\s(?:is|must be)\s(?:the\s)?(?:correct|right|best)\b"
+    r"|(?i:\banswer\s{1,4}is)\s{1,4}(?P<last>[b-hj])(?=\.?\s{0,4}(?:\n|\Z))"
 )
 _AFTER = re.compile(r"[)\]}*_$`\"'”.:]{0,6}")
 _AND = re.compile(r"\s{0,3}(?:,|&|/|and\b|or\b)\s{0,3}(?:and\s|or\s)?[(*_]{0,3}[A-Z](?![\w'’])")
@@ -82,7 +85,7 @@ def stated_choice(text: str) -> str | None:
     """
     found = None
     for match in _CHOICE.finditer(text):
-        letter = match["letter"] or match["small"] or match["marked"]
+        letter = next(filter(None, match.groups()))
         after = match.end() + len(_AFTER.match(text, match.end())[0])  # type: ignore[index]
         if _AND.match(text, after):
             found = None

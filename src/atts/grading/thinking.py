@@ -8,8 +8,8 @@ import re
 # where a server has left these out, without.
 _NAMES = r"think|thinking|thought|thoughts|reasoning|reason|reflection"
 _MARK = re.compile(
-    rf"(?P<open><(?:{_NAMES})>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis|commentary)\b[^<]{{0,80}}(?:<\|message\|>)?)"
-    rf"|(?P<close></(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|channel\|>final\b[^<]{{0,80}}(?:<\|message\|>)?)",
+    rf"(?P<open><(?:\w{{1,20}}:)?(?:{_NAMES})\s?>|<\|begin_of_thought\|>|\[THINK\]|◁think▷|<\|channel\|>(?:analysis|commentary)\b[^<]{{0,80}}(?:<\|message\|>)?)"
+    rf"|(?P<close></(?:\w{{1,20}}:)?(?:{_NAMES})\s?>|<\|end_of_thought\|>|\[/THINK\]|◁/think▷|<\|channel\|>final\b[^<]{{0,80}}(?:<\|message\|>)?)",
     re.IGNORECASE,
 )
 _BARE_CHANNEL = re.compile(r"\s*analysis(?=[A-Z\s])")

@@ -128,7 +128,7 @@ def parts(unit: str) -> int:
 
 def is_measure(unit: str) -> bool:
     """Whether a number in this unit is another answer than the number in another one; what is only counted is not."""
-    return re.split(r"[/^ ]", unit)[0] in _MEASURES
+    return re.split(r"[/^ ]", unit)[0] in _MEASURES or unit.endswith(" degree")  # those of Celsius
 
 
 def agree(ours: str, theirs: str) -> bool:

@@ -18,7 +18,7 @@ from atts.report.figures import answer_seconds, plots
 from atts.report.plots import Plot
 from atts.report.texts import Blocks, blocks
 from atts.results.loaded import LoadedRun
-from atts.results.outline import rate_line
+from atts.results.outline import by_ways, rate_line
 from atts.runs.summary import standing, taken_over
 from atts.store.journal import gaps
 from atts.types import Chain, Problem, Status
@@ -260,5 +260,6 @@ FILTERS = {
     "svg": _Safe,
     "count": lambda value: f"{value:,}",
     "rate": lambda summary: rate_line(summary["takeover"], summary["chains"]["done"]),
+    "ways": by_ways,
     "signed": lambda value: "–" if value is None else f"{100 * value:+.1f} points",
 }

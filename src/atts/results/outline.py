@@ -16,6 +16,8 @@ def outline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "data", summary["data"]
     yield "problems × samples", f"{summary['problems']} × {summary['samples']}"
     yield "chains", _chains(chains)
+    if ways := by_ways(summary):
+        yield "answers found by", ways
     for name in metrics(summary["accuracy"], summary["samples"]):
         said = interval(summary["accuracy"][name]) + _rests_on(name, summary)
         yield name.replace("@k", f"@{summary['samples']}"), said
@@ -40,6 +42,12 @@ def outline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "failed", f"{count} × {reason}"
     for warning in summary["warnings"]:
         yield "warning", warning
+
+
+def by_ways(summary: Mapping[str, Any]) -> str:
+    """How many answers which way of the answer rule found; "" where it has but one, and for older runs."""
+    ways = summary.get("answers", {}).get("ways", {})
+    return ", ".join(f"{way} {count:,}" for way, count in sorted(ways.items(), key=lambda item: -item[1]))
 
 
 def metrics(names: Iterable[str], samples: int) -> list[str]:
