@@ -50,7 +50,8 @@ _SPELLINGS = (
     (re.compile(r"\\neq(?![A-Za-z])|\\not\s*=|!="), r"\\ne "),
     (re.compile(r"\\gt(?![A-Za-z])"), ">"),
     (re.compile(r"\\lt(?![A-Za-z])"), "<"),
-    (re.compile(r"\\degrees?(?![A-Za-z])|°|\^\s*(?:\{\s*(?:\\circ|o)\s*\}|(?:\\circ|o)(?![A-Za-z]))"), r"^\\circ "),
+    (re.compile(r"\\(?:text)?degrees?(?![A-Za-z])|°"
+     r"|\^\s*(?:\{\s*(?:\\circ|o)\s*\}|(?:\\circ|o)(?![A-Za-z]))"), r"^\\circ "),
     (re.compile(r"\\colon(?![A-Za-z])"), ":"),
     (re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
     (re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),

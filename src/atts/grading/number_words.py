@@ -35,6 +35,8 @@ def spoken_value(text: str) -> Fraction | None:
         part = _PARTS.get(match["one"] or match["part"], 2)
         return None if top is None or whole is None else whole + Fraction(top, part)
     integer = spoken_number(text)
+    if text == "half":
+        return Fraction(1, 2)
     return None if integer is None else Fraction(integer)
 
 
