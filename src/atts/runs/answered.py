@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-from atts.pipeline.stop import AnswerRule
-from atts.types import Chain, Status
+from atts.pipeline.stop import FULL, AnswerRule
+from atts.types import Chain, Finish, Status
 
 FEW = 0.1
 """The share of finished chains with an answer below which a run is warned about."""
 
 _LEAST = 8  # finished chains before a share says anything
 _SHOWN = 120  # characters of a text's end
+_CUT = frozenset({FULL, Finish.FILTER.value, Finish.REPETITION.value, Finish.TOOL.value})
+"""Reasons of chains whose models might have written on: their missing answers are not the models' own."""
 
 
 class Answered:
@@ -24,6 +27,7 @@ class Answered:
         self._finished = 0
         self._found = 0
         self._ways: Counter[str] = Counter()
+        self._cut: Counter[str] = Counter()
         self._end = ""
 
     def chain(self, chain: Chain) -> None:
@@ -32,7 +36,10 @@ class Answered:
             return
         self._finished += 1
         if chain.answer is None:
-            self._end = chain.text[-_SHOWN:]
+            if chain.reason in _CUT:
+                self._cut[chain.reason] += 1
+            else:
+                self._end = chain.text[-_SHOWN:]
             return
         self._found += 1
         if (way := self._way(chain.text)) is not None:
@@ -42,11 +49,18 @@ class Answered:
         """`rule`, chains that have `finished`, answers `found`, and how many by which of the rule's `ways`."""
         return {"rule": self._rule, "finished": self._finished, "found": self._found, "ways": dict(self._ways)}
 
-    def warning(self) -> str:
-        """What to tell a person where hardly any chain has an answer; empty otherwise."""
-        if self._finished < _LEAST or self._found >= FEW * self._finished:
-            return ""
-        return (
-            f"{self._found} of {self._finished} finished chains have an answer that rule {self._rule} finds; "
-            f"one text ends: {' '.join(self._end.split())!r} (--answer chooses another rule: atts ls rules)"
-        )
+    def warnings(self) -> Iterator[str]:
+        """What to tell a person: chains that were cut short, and where hardly any other has an answer."""
+        cut = self._cut.total()
+        if cut:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self._cut.most_common())
+            yield (
+                f"{cut} of {self._finished} finished chains were cut short before they had an answer, and count as"
+                f" wrong: {reasons}"
+            )
+        whole = self._finished - cut
+        if whole >= _LEAST and self._found < FEW * whole:
+            yield (
+                f"{self._found} of {self._finished} finished chains have an answer that rule {self._rule} finds; "
+                f"one text ends: {' '.join(self._end.split())!r} (--answer chooses another rule: atts ls rules)"
+            )

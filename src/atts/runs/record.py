@@ -87,9 +87,9 @@ class Record:
         self._answered.chain(chain)
 
     @property
-    def unanswered(self) -> str:
-        """What to tell a person where hardly any chain has an answer; empty otherwise."""
-        return self._answered.warning()
+    def unanswered(self) -> list[str]:
+        """What to tell a person of chains without an answer."""
+        return list(self._answered.warnings())
 
     def decided(self, decision: Decision) -> bool:
         """A decision was taken: does the drift alarm ring? It hears decisions when they are taken, not when their

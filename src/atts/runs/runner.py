@@ -138,7 +138,7 @@ class Run:
                     self._chains.stop()
                 await self._chains.run(journal)
         finally:
-            if message := self._record.unanswered:
+            for message in self._record.unanswered:
                 emit(Warned(message, clock()))
             summary = await _to_its_end(self._save(clock(), infos))
             emit(RunEnded(clock()))
