@@ -71,9 +71,10 @@ async def test_a_run_whose_server_withholds_texts_says_so(tmp_path: Path) -> Non
             answer = await super()._complete(body)
             return answer | {"choices": [answer["choices"][0] | {"finish_reason": "content_filter"}]}
 
-    async with serve("vllm", open_engine("scripted:1"), make_server=Withheld) as server:
-        engines = {"draft": f"vllm:{server.url}", "target": "scripted:1", "check": False, "chunk": "step"}
-        summary = await Run(prepare(resolve(options={"limit": 2, "samples": 2, **engines})), tmp_path / "run").execute()
+    async with serve("vllm", open_engine("scripted:7"), make_server=Withheld) as server:
+        own = {"draft": f"vllm:{server.url}", "strategy": "draft-only", "chunk": "step", "check": False}
+        config = resolve(options={"limit": 2, "samples": 2, **own})
+        summary = await Run(prepare(config), tmp_path / "run").execute()
     assert "4 of 4 finished chains were cut short" in summary["warnings"][-1]
 
 
@@ -91,7 +92,7 @@ def test_the_last_number_is_for_data_whose_answers_are_numbers(answers: list[str
 def test_a_run_on_a_file_of_ones_own_uses_auto_and_says_so(tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_text("".join(json.dumps({"question": f"{n} + 1?", "answer": n + 1}) + "\n" for n in range(5)))
-    engines = {"draft": "scripted:1", "target": "scripted:1"}
+    engines = {"draft": "scripted:7", "target": "scripted:1"}
     config = resolve(options={"problems": str(file), "samples": 2, "answer": "boxed", **engines})
     assert prepare(resolve(options={"problems": str(file), **engines})).rule == "auto"
     summary = asyncio.run(Run(prepare(config), tmp_path / "run").execute())

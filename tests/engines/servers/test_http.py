@@ -183,10 +183,15 @@ async def test_a_server_that_is_back_before_its_health_is_asked_loses_no_request
 
 
 async def test_restarts_lose_no_request() -> None:
-    """A process that is killed and started again, over and over, with many requests under way."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """A process that is killed and started again, over and over, with many requests under way.
+
+    The port stays reserved between two servers: the system would give a free one to any outgoing connection, also to
+    one that asks for the server, which is then connected with itself.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    port = reserved.getsockname()[1]
     command = [sys.executable, "-m", "atts.testing", "sglang", "scripted:6,0.1", "--port", str(port)]
 
     async def start() -> asyncio.subprocess.Process:
@@ -204,19 +209,20 @@ async def test_restarts_lose_no_request() -> None:
             done += 1
 
     try:
-        async with Http(f"http://127.0.0.1:{port}", patience=60, attempts=8, timeout=60, concurrency=64) as http:
+        async with Http(f"http://127.0.0.1:{port}", patience=300, attempts=8, timeout=300, concurrency=64) as http:
             tasks = [asyncio.create_task(ask(http)) for _ in range(64)]
             for _ in range(3):
                 seen = done
-                await until(lambda seen=seen: done > seen + 64)  # type: ignore[misc]
+                await until(lambda seen=seen: done > seen + 64, 300)  # type: ignore[misc]
                 server.kill()
                 await server.wait()
                 server = await start()
             seen = done
-            await until(lambda: done > seen + 64)
+            await until(lambda: done > seen + 64, 300)
             stopped.set()
             await asyncio.gather(*tasks)
     finally:
+        reserved.close()
         server.kill()
         await server.wait()
 

@@ -190,6 +190,7 @@ WRONG: list[tuple[str, str, Alter]] = [
     ),
     ("sglang", "output_token_logprobs", lambda answer: answer["meta_info"].update(output_token_logprobs=[[-0.1]])),
     ("sglang", "token ids", lambda answer: answer["meta_info"].update(output_token_logprobs=[[-0.1, "a", None]])),
+    ("sglang", "ids of 4 of 5 tokens", lambda answer: answer["meta_info"]["output_token_logprobs"].pop()),
     ("vllm", "choices", lambda answer: answer.pop("choices")),
     ("vllm", r"choices\[0\]", lambda answer: answer.update(choices=[])),
     ("vllm", "0 of the answer is no object", lambda answer: answer.update(choices=["x"])),

@@ -151,6 +151,8 @@ class SglangEngine(ServerEngine):
             count(meta.get("cached_tokens")),
             count(meta.get("completion_tokens"), len(ids)),
         )
+        if usage.completion > len(ids):  # the chain would go on without what is left out
+            raise AnswerError(f"{self.url}: ids of {len(ids)} of {usage.completion} tokens", retryable=True)
         if finish is Finish.END and ids[-1] == matched:
             ids, values = ids[:-1], values and values[:-1]
         if not isinstance(text, str) or (ids and not text and not finish.over):
