@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 from dataclasses import replace
@@ -17,7 +18,8 @@ from atts.events import ChainEnded, Decided, Event, RunEnded, RunStarted, TurnEn
 from atts.results.loaded import load_run
 from atts.runs.runner import Run
 from atts.runs.setup import prepare
-from atts.types import EngineInfo, Generation, Role, Scoring, TokenIds
+from atts.store.journal import JournalWriter
+from atts.types import EngineInfo, Generation, Role, Scoring, TokenIds, Turn
 
 
 def scripted(**options: Any) -> RunConfig:
@@ -374,6 +376,27 @@ async def test_what_was_finished_stays_when_a_later_session_fails(
         with pytest.raises(EngineError):
             await run(scripted(), tmp_path)
     assert (tmp_path / "journal.jsonl").read_bytes() == before
+    assert (await run(scripted(), tmp_path))["status"] == "complete"
+
+
+async def test_a_full_disk_is_one_error_though_every_chain_meets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = itertools.count()
+
+    def fill(writer: JournalWriter, turn: Turn) -> None:
+        if next(written) >= 10:
+            raise RunError("journal.jsonl: No space left on device")
+        plainly(writer, turn)
+
+    plainly = JournalWriter.turn
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalWriter, "turn", fill)
+        with pytest.raises(RunError, match="No space left"):
+            await run(scripted(), tmp_path)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
     assert (await run(scripted(), tmp_path))["status"] == "complete"
 
 

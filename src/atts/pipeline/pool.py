@@ -321,6 +321,8 @@ async def run_batch(pool: Pool, jobs: Iterable[Job]) -> None:
 
 
 async def _ended(handle: Handle) -> None:
+    # After the first error nobody waits for the others, which are no news: a full disk fails every chain.
+    handle._result.add_done_callback(lambda result: result.cancelled() or result.exception())
     await handle
 
 
