@@ -182,6 +182,24 @@ async def test_a_server_that_is_back_before_its_health_is_asked_loses_no_request
     await runner.cleanup()
 
 
+async def test_a_server_that_hangs_is_given_up_after_two_tries_unless_it_has_answered(openai_server: Any) -> None:
+    async def script(body: dict[str, Any], number: int) -> web.StreamResponse:
+        if number in hanging:
+            await asyncio.sleep(3600)
+        return web.json_response({"fine": True})
+
+    openai_server.script = script
+    hanging = range(2)
+    async with client(openai_server, timeout=1.0) as http:
+        with pytest.raises(HttpError, match="no answer in 1 s"):
+            await http.post(PATH, {})
+        assert len(openai_server.bodies) == 2
+        assert await http.post(PATH, {}) == {"fine": True}
+        hanging = range(3, 6)
+        assert await http.post(PATH, {}) == {"fine": True}
+    assert len(openai_server.bodies) == 7
+
+
 async def test_restarts_lose_no_request() -> None:
     """A process that is killed and started again, over and over, with many requests under way.
 

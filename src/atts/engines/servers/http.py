@@ -27,6 +27,7 @@ T = TypeVar("T")
 _LARGEST_BODY = 256 << 20  # bytes
 _CONNECT = 10.0  # seconds for a connection to be made
 _HEALTH = 20.0  # seconds for a health check, which makes some servers generate a token
+_TOLD = 30.0  # seconds for what a server knows without computing anything
 _FILES = 16_384
 _OUTAGES = 3  # times that one request fails for good on a server that is unhealthy, and is sent again once it is not
 _JSON = {"Content-Type": "application/json"}
@@ -122,7 +123,7 @@ class Http:
 
     def tell(self, path: str, body: Mapping[str, Any]) -> None:
         """Send something at once, without waiting for an answer or caring for failure."""
-        self._spawn(self._quietly(self._exchange("POST", self._url(path), _json(body))))
+        self._spawn(self._quietly(self._exchange("POST", self._url(path), _json(body), self._timeout)))
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -171,7 +172,8 @@ class Http:
             except EngineError as error:
                 # A server that is gone is waited for instead.
                 gone = isinstance(error, HttpError) and error.down and self.outage is not None
-                wait = retry.wait(error, error.wait if isinstance(error, HttpError) else None)
+                refused = error if isinstance(error, HttpError) else HttpError("")
+                wait = retry.wait(error, refused.wait, hung=refused.timed_out and not refused.down)
                 if gone or wait is None:
                     raise
             await asyncio.sleep(wait)
@@ -189,7 +191,8 @@ class Http:
         async with self.limiter.hold():
             started = clock()
             try:
-                body = _parsed(url, await self._exchange(method, url, content))
+                limit = min(self._timeout, _TOLD) if method == "GET" else self._timeout
+                body = _parsed(url, await self._exchange(method, url, content, limit))
             except HttpError as error:
                 if error.status in BUSY or error.timed_out:
                     self.limiter.congested(started, clock())
@@ -201,26 +204,27 @@ class Http:
             except AnswerError:
                 record.faulty += 1
                 raise
-            record.faulty = 0
+            record.faulty, record.answered = 0, True
             self.limiter.answered(kind.like(result), seconds)
         return result
 
     def _url(self, path: str) -> str:
         return f"{self.base_url}/{path.lstrip('/')}{self._query}"
 
-    async def _exchange(self, method: str, url: str, content: bytes | None) -> bytes:
+    async def _exchange(self, method: str, url: str, content: bytes | None, seconds: float) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(_CONNECT, seconds))
         try:
-            async with self._open().request(method, url, data=content, headers=_JSON) as response:
+            async with self._open().request(method, url, data=content, headers=_JSON, timeout=timeout) as response:
                 self._reached = True
                 received = await _limited(response)
                 if response.status >= 400:
                     raise refusal(url, response.status, response.headers, received)
                 return received
         except aiohttp.ConnectionTimeoutError as error:
-            reason = f"no connection in {min(_CONNECT, self._timeout):g} s"
+            reason = f"no connection in {min(_CONNECT, seconds):g} s"
             raise HttpError(f"{url}: cannot connect: {reason}", retryable=True, timed_out=True, down=True) from error
         except TimeoutError as error:
-            raise HttpError(f"{url}: no answer in {self._timeout:g} s", retryable=True, timed_out=True) from error
+            raise HttpError(f"{url}: no answer in {seconds:g} s", retryable=True, timed_out=True) from error
         except aiohttp.InvalidURL as error:
             raise HttpError(f"{url}: not a URL") from error
         except _MISTAKES as error:
@@ -239,7 +243,6 @@ class Http:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=min(_CONNECT, self._timeout)),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session

@@ -14,9 +14,13 @@ _WHEN_DOUBTED = 2  # attempts that a request gets then
 
 @dataclass(slots=True)
 class Record:
-    """How a server has answered one kind of request of late: `faulty` answers in a row; at first more than enough."""
+    """How a server has answered one kind of request of late: `faulty` answers in a row; at first more than enough.
+
+    `answered` says that it has ever answered one rightly.
+    """
 
     faulty: int = _DOUBTED
+    answered: bool = False
 
     @property
     def doubted(self) -> bool:
@@ -31,7 +35,8 @@ class Retry:
     What failed in passing is sent `attempts` times in all, after waits that begin with `first_wait` seconds and double,
     with jitter, or that the server asks for. An answer in the wrong form, or with values that cannot be, says nothing
     of how busy the server is: it is asked for again after the first wait each time; one in the wrong form only once,
-    unless the server has kept to the form of late.
+    unless the server has kept to the form of late. What gets no answer in time is asked again only once too, where the
+    server has never answered such a request: it may be one that hangs.
     """
 
     attempts: int
@@ -39,11 +44,18 @@ class Retry:
     record: Record
     failed: int = field(default=0, init=False)
     faulty: int = field(default=0, init=False)
+    hung: int = field(default=0, init=False)
 
-    def wait(self, error: EngineError, asked: float | None = None) -> float | None:
-        """Seconds until the next attempt after this failure, `asked` being what the server wishes; None: no more."""
+    def wait(self, error: EngineError, asked: float | None = None, *, hung: bool = False) -> float | None:
+        """Seconds until the next attempt after this failure, `asked` being what the server wishes; None: no more.
+
+        `hung` says that no answer came in time.
+        """
         self.failed += 1
+        self.hung += hung
         if not error.retryable or self.failed >= self.attempts:
+            return None
+        if hung and not self.record.answered and self.hung >= _WHEN_DOUBTED:
             return None
         if isinstance(error, (AnswerError, ScoreError)):
             self.faulty += 1
