@@ -10,6 +10,8 @@ from typing import Any
 from atts.types import Chunk
 
 LEAST = 0.5  # what an open chain is expected to take at least
+FARTHEST = 10_000
+"""Turns that are told apart; a record may say anything, and later ones count as this one."""
 
 
 class Progress:
@@ -35,12 +37,13 @@ class Progress:
 
     def recorded(self, turn: int) -> None:
         """A chain of an earlier record was decided on at that turn: what is known of how many go on."""
+        turn = min(turn, FARTHEST)
         self._recorded += [0] * (turn + 1 - len(self._recorded))
         self._recorded[turn] += 1
 
     def decided(self, chunk: Chunk) -> None:
         """A chunk was decided on."""
-        key, turn = (chunk.problem, chunk.sample), chunk.turn
+        key, turn = (chunk.problem, chunk.sample), min(chunk.turn, FARTHEST)
         while len(self._reached) <= turn:
             self._reached.append(0)
             self._left.append(0)
@@ -86,6 +89,7 @@ class Progress:
         Product-limit estimate (Kaplan & Meier 1958): open chains count for the turns that they were seen at. Turn
         `last` stands for all later ones too, and weighs as all of them.
         """
+        turns = min(turns, FARTHEST + 1)
         known = max(len(self._reached), len(self._recorded))
         staying = [self._stay(turn) for turn in range(known)] if self._recorded else self._staying
         shares = list(accumulate(staying[:turns], mul)) or [1.0]
