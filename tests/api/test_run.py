@@ -60,7 +60,7 @@ def test_own_problems_and_functions(tmp_path: Path) -> None:
     [decided] = {len(turn.scores) for turns in run.turns.values() for turn in turns if turn.decision}
     assert decided > 5  # the built-in ones too
     turn = next(turn for turn in run.turns["p0", 0] if turn.decision)
-    assert turn.decision is not None and turn.decision.score == turn.scores[run.config.score]
+    assert turn.decision is not None and turn.decision.score == pytest.approx(turn.scores[run.config.score], rel=1e-8)
     for key, function in own.items():
         assert getattr(run.config, key).startswith(f"{function.__name__}@")
 

@@ -111,7 +111,7 @@ def test_a_missing_column_is_named_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", ["recorded", "merge", "inflight:16", "fifo:4,2"])
 def test_a_replay_decides_every_chunk_and_keeps_the_rate(tmp_path: Path, order: str) -> None:
     record = read_record(synthetic(tmp_path / "s.csv"), "ppl")
-    done = replay(record, CalibratorSettings(samples=8), parse_order(order), range(3))
+    done = replay(record, CalibratorSettings(samples=8, rate=0.4), parse_order(order), range(3))
     chunks = sum(map(len, record.chains))
     assert [len(decisions) for decisions in done.decisions] == [chunks] * 3
     assert done.audit.rate == pytest.approx(0.4, abs=0.01)
