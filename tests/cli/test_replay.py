@@ -41,7 +41,7 @@ def invoke(*arguments: str | Path) -> Result:
 def test_the_tables_show_promise_and_coin_and_fit_a_screen(scores: Path) -> None:
     shown = invoke(scores, "--score", "ppl", "--calibrator", "tracked", "--calibrator", "aci", "--calibrator", "dtaci")
     assert shown.exit_code == 0
-    assert "promised rate 0.400" in shown.output
+    assert "promised rate 0.200" in shown.output
     for word in ("tracked", "aci", "dtaci", "coin", "realised rate", "selectivity in turn", "noise"):
         assert word in shown.output
     assert max(map(len, shown.output.splitlines())) <= 80
@@ -51,11 +51,11 @@ def test_json_alone_is_on_standard_output(scores: Path) -> None:
     found = json.loads(invoke(scores, "--score", "ppl", "--json", "--orders", "3", "--budget", "1").stdout)
     assert found["promised"] == 0.25
     assert found["seeds"] == [0, 1, 2]
-    tracked, coin = found["calibrators"]
-    assert (tracked["settings"]["name"], coin["settings"]["name"]) == ("tracked", "coin")
-    assert len(tracked["rates"]) == 3
-    assert tracked["certificate"]["all"]["n"] == found["decisions"]
-    assert sum(turn["n"] for turn in tracked["by_turn"]) == found["decisions"]
+    first, coin = found["calibrators"]
+    assert (first["settings"]["name"], coin["settings"]["name"]) == ("budgeted", "coin")
+    assert len(first["rates"]) == 3
+    assert first["certificate"]["all"]["n"] == found["decisions"]
+    assert sum(turn["n"] for turn in first["by_turn"]) == found["decisions"]
 
 
 def test_rates_by_question_and_by_window_and_what_a_coin_would_show(scores: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_decisions_are_written_in_the_order_of_the_file(scores: Path, tmp_pa
     (tmp_path / "calibration.csv").write_text("\n".join(["question,sample,ppl", *lines]))
     out = tmp_path / "decisions.csv"
     rule = ("--calibrator", "static", "--compat", "reference", "--calibration", tmp_path / "calibration.csv")
-    shown = invoke(scores, "--score", "ppl", *rule, "--decisions", out)
+    shown = invoke(scores, "--score", "ppl", *rule, "--takeover-rate", "0.4", "--decisions", out)
     assert "100.00 %" in shown.output  # ppl > 1.5 means three of five below
     given, written = (list(csv.DictReader(path.read_text().splitlines())) for path in (scores, out))
     keys = ("problem", "sample", "turn", "taken_over")
@@ -189,7 +189,7 @@ def test_the_decisions_of_every_calibrator_that_was_asked_for_are_written(
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     chunks = len(scores.read_text().splitlines()) - 1
-    assert Counter(row["calibrator"] for row in rows) == dict.fromkeys(asked or ["tracked"], chunks)
+    assert Counter(row["calibrator"] for row in rows) == dict.fromkeys(asked or ["budgeted"], chunks)
     with pytest.raises(InputError, match="name a file"):
         invoke(scores, "--score", "ppl", "--decisions", "-")
 

@@ -24,12 +24,6 @@ from atts.store.journal import Journal
 from atts.types import Status
 
 FOLDERS = Path(__file__).parent / "runs-0.1.0"
-COMPLETE = "--chunk tokens --draft-tokens 24 --target-tokens 24 --takeover-rate 0.4 --seed 3"
-INTERRUPTED = (
-    "--chunk tokens --draft-tokens 16 --target-tokens 12 --takeover-rate 0.5 --seed 5 "
-    "--on-reject continue --hard-budget --chains 2"
-)
-OPTIONS = {"complete": COMPLETE.split(), "interrupted": INTERRUPTED.split()}
 KEYS = {(f"test-3-000{number}", sample) for number in range(3) for sample in range(2)}
 Contents = dict[str, bytes]
 
@@ -61,7 +55,7 @@ def invoke(*arguments: str | Path) -> Result:
 
 
 def resume(folder: Path) -> None:
-    command = [sys.executable, "-m", "atts", "run", "--limit", "3", "--samples", "2", *OPTIONS[folder.name]]
+    command = [sys.executable, "-m", "atts", "run", "--config", folder / "run.json"]
     done = subprocess.run(
         [*command, "--out", folder, "--quiet"], capture_output=True, text=True, timeout=300, check=False
     )

@@ -42,7 +42,7 @@ class Plan:
     """A run that is thought of: the work, two machines, a method and its rate, and how much may happen at once.
 
     The work has the seed, and says how many turns a chain has. Where a method controls no rate, `rate` is how often the
-    target is assumed to be called.
+    target is assumed to be called. Settings are those that the recorded chains were made with, the paper's, by default.
 
     `order` is that in which chains are opened (`atts.pipeline.order`). With `one_by_one` a problem begins only when all
     samples of the one before it have ended. With `one_queue` scoring and takeovers share the slots of the takeover, as
@@ -56,7 +56,7 @@ class Plan:
     strategy: str = "atts"
     rate: float = DEFAULT_RATE
     slots: SlotSettings = field(default_factory=SlotSettings)
-    settings: ChainSettings = field(default_factory=ChainSettings)
+    settings: ChainSettings = field(default_factory=lambda: ChainSettings(on_reject="continue", last_chunk="accept"))
     order: str = "problems"
     one_by_one: bool = False
     one_queue: bool = False

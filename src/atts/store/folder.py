@@ -101,7 +101,10 @@ class RunFolder:
         differing = [key for key in now if key not in FREE_ON_RESUME and before[key] != now[key]]
         if differing:
             changes = ", ".join(f"{key} was {before[key]!r}, is {now[key]!r}" for key in differing)
-            raise InputError(f"{self.path} holds another run: {changes} (choose another --out to start anew)")
+            raise InputError(
+                f"{self.path} holds another run: {changes} (choose another --out to start anew; "
+                f"--config {self.path / 'run.json'} --out {self.path} goes on with it)"
+            )
 
     def refuse_if_changed(
         self, problems: Sequence[Problem], contents: Mapping[str, str], plugins: Mapping[str, str] | None = None
