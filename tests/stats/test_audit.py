@@ -72,7 +72,7 @@ def test_there_is_nothing_to_say_of_nothing() -> None:
 def test_the_noise_of_a_coin_is_what_coins_show() -> None:
     world = World(questions=30, samples=8, turns=1)
     rates = [
-        audit(simulate(world, make_calibrator(CalibratorSettings("coin", samples=8)), seed), 0.4, 8).rate
+        audit(simulate(world, make_calibrator(CalibratorSettings("coin", rate=0.4, samples=8)), seed), 0.4, 8).rate
         for seed in range(200)
     ]
     spread = math.sqrt(sum((rate - 0.4) ** 2 for rate in rates) / len(rates))
@@ -82,7 +82,7 @@ def test_the_noise_of_a_coin_is_what_coins_show() -> None:
 def test_the_noise_floor_is_what_coins_show_in_every_figure() -> None:
     world = World(questions=30, samples=8, turns=3)
     found = [
-        audit(simulate(world, make_calibrator(CalibratorSettings("coin", samples=8)), seed), 0.4, 8)
+        audit(simulate(world, make_calibrator(CalibratorSettings("coin", rate=0.4, samples=8)), seed), 0.4, 8)
         for seed in range(100)
     ]
     floor = noise_floor(found[0], 8)

@@ -43,7 +43,7 @@ def test_contradictions_are_refused_in_one_line(given_: dict[str, object], messa
 @pytest.mark.parametrize(
     ("given_", "rate"),
     [
-        ({}, 0.4),
+        ({}, 0.2),
         ({"takeover_rate": 0.25}, 0.25),
         ({"budget": 4, "samples": 16}, 0.25),
         ({"budget": 16}, 1.0),

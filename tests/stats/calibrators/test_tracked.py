@@ -84,7 +84,7 @@ def test_what_the_tracked_calibrator_repairs(seed: int) -> None:
     online = audit(simulate(World(), made(replace(R1, name="online")), seed), 0.4, 16)
     assert online.turn_rms > 0.02
     assert online.question_rms > 0.15
-    one_loop = audit(simulate(World(), made(replace(R1, name="aci")), seed), 0.4, 16)
+    one_loop = audit(simulate(World(), made(replace(R1, name="aci", by_turn=None)), seed), 0.4, 16)
     assert abs(one_loop.rate - 0.4) < 0.003
     assert one_loop.worst_turn > 0.06
 
@@ -106,13 +106,13 @@ def test_a_score_is_relieved_of_what_was_known_of_its_question_before_it() -> No
     calibrator.decide(Chunk("a", 0, 0), 1.0, 0.5)
     calibrator.decide(Chunk("b", 0, 0), 5.0, 0.5)  # 2 above the mean of the turn by then, so b's effect is 2 / (1 + 1)
     calibrator.decide(Chunk("b", 1, 0), 5.0, 0.5)
-    assert calibrator.state()["banks"]["all"] == [1.0, 4.0, 5.0]
+    assert sorted(calibrator.state()["banks"]["all"]) == [1.0, 4.0, 5.0]
 
 
 def test_recorded_scores_are_relieved_in_the_same_order() -> None:
     calibrator = made(R3)
     calibrator.warm([CalibrationScore("a", 0, 1.0), CalibrationScore("b", 0, 5.0), CalibrationScore("b", 0, 5.0)])
-    assert calibrator.state()["banks"]["all"] == [1.0, 4.0, 5.0]
+    assert sorted(calibrator.state()["banks"]["all"]) == [1.0, 4.0, 5.0]
 
 
 def test_the_start_of_a_run_is_a_group_of_its_own() -> None:
@@ -122,7 +122,7 @@ def test_the_start_of_a_run_is_a_group_of_its_own() -> None:
     assert made(R3).groups(Chunk("a", 0, 2), 0) == ("all", "turn:2", "start", "question:a")
 
 
-@pytest.mark.parametrize(("by_turn", "tracked"), [(None, True), (True, True), (False, False)])
+@pytest.mark.parametrize(("by_turn", "tracked"), [(None, False), (True, True), (False, False)])
 def test_turns_have_a_rate_of_their_own_unless_they_are_ranked_together(by_turn: bool | None, tracked: bool) -> None:
     calibrator = made(replace(R1, by_turn=by_turn, gain=0.5))
     calibrator.decide(Chunk("a", 0, 3), 1.0, 0.1)
