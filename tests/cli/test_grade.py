@@ -67,6 +67,13 @@ def test_a_dry_run_writes_nothing(run: Path, capsys: pytest.CaptureFixture[str])
     assert not (run / "gradings").exists()
 
 
+def test_a_grading_that_changes_nothing_says_what_its_interval_means(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = " ".join(call(capsys, "grade", str(run), "--dry-run")[1].split())
+    assert "change of pass@1: none on any question; there the interval is how far other questions could" in said
+
+
 def test_the_table_fits_a_screen(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = call(capsys, "grade", str(run), "--grader", "numeric")
     assert status == 0

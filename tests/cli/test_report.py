@@ -12,6 +12,7 @@ from atts.cli import main
 from atts.cli.calibrate import calibrate
 from atts.cli.compare import compare
 from atts.cli.report import report
+from atts.report.page import render
 from atts.results.loaded import load_run
 from tests.results.test_loaded import execute
 
@@ -68,6 +69,13 @@ def test_compare_fits_eighty_columns_and_draws(runs: list[str], tmp_path: Path) 
     assert done.exit_code == 0, done.output
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "draft-only" in done.stdout and plot.read_text().lstrip().startswith("<?xml")
+
+
+def test_a_run_beside_itself_says_what_its_interval_means(runs: list[str]) -> None:
+    sentence = "there the interval is how far other questions could still part them, not a difference that was seen"
+    pytest.importorskip("matplotlib")
+    assert sentence in CliRunner().invoke(compare, [runs[0], runs[0]]).stdout
+    assert sentence in render([load_run(Path(runs[0]))] * 2)
 
 
 def test_runs_without_a_star_are_named(runs: list[str], tmp_path: Path) -> None:

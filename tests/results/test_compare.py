@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import atts
-from atts.results.compare import compare
+from atts.results.compare import compare, unparted
 from atts.stats.estimate import majority
 from tests.results.test_loaded import execute
 
@@ -32,6 +32,17 @@ def test_differences_are_those_of_the_questions_and_flips_are_named(runs: list[a
     assert found.value == pytest.approx((majority(second.outcomes)[:, -1] - majority(first.outcomes)[:, -1]).mean())
     assert found.low <= found.value <= found.high
     assert two.difference.gained == (ids[1], ids[2]) and two.difference.lost == (ids[0],)
+
+
+def test_runs_that_differ_nowhere_are_named_with_what_their_interval_means(runs: list[atts.LoadedRun]) -> None:
+    ids = {problem.id for problem in runs[0].problems}
+    first, same, other = with_verdicts(runs[0], ids), with_verdicts(runs[1], ids), with_verdicts(runs[2], set())
+    found = compare([first, same, other])
+    assert found[1].plain()["difference"]["alike"] == ["pass@1", "pass@k", "maj@k"]
+    sentence = unparted(found, ["pass@1", "maj@k"])
+    assert sentence is not None and f"{found[1].name} (pass@1, maj@k); there the interval is" in sentence
+    assert found[2].name not in sentence
+    assert unparted(compare([first, other]), ["pass@1"]) is None
 
 
 def test_only_shared_questions_are_paired(runs: list[atts.LoadedRun]) -> None:

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from atts.stats.estimate import Bootstrap, Outcomes, accuracy, by_samples, by_turns, classes, majority, passes, vote
+from atts.stats.estimate import (
+    Bootstrap,
+    Outcomes,
+    accuracy,
+    alike,
+    by_samples,
+    by_turns,
+    classes,
+    majority,
+    passes,
+    vote,
+)
 
 samples = st.integers(1, 8)
 
@@ -214,6 +225,37 @@ def test_differences_cover_and_are_not_much_too_wide(questions: int, samples: in
         textbook.append(2 * 2.05 * (ours - theirs).std(ddof=1) / questions**0.5)
     assert 0.93 <= covered / runs <= 0.99
     assert np.mean(widths) < 1.2 * np.mean(textbook)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(("share", "loss"), [(0.03, 0.99), (0.05, 0.5), (0.1, 0.3)])
+@pytest.mark.parametrize("questions", [10, 20, 50, 100])
+def test_differences_cover_where_a_run_fails_on_few_questions(
+    questions: int, share: float, loss: float, mirrored: bool
+) -> None:
+    """Most draws meet none of the questions that fail, and the bootstrap alone covers .5 to .9."""
+    rng, runs, covered = np.random.default_rng(17), 100, 0
+    bootstrap, true = Bootstrap(questions, draws=400), share * loss * (1 if mirrored else -1)
+    for _ in range(runs):
+        rates = 0.99 - loss * (rng.random(questions) < share)
+        ours, theirs = rng.binomial(16, rates) / 16, rng.binomial(16, 0.99, questions) / 16
+        found = bootstrap.difference(theirs, ours) if mirrored else bootstrap.difference(ours, theirs)
+        covered += found.low <= true <= found.high
+    assert covered / runs >= 0.93
+
+
+def test_the_reach_into_questions_not_met_is_clopper_and_pearsons_and_shrinks_with_noise() -> None:
+    """Of twenty questions without a loss: (1 − share)²⁰ = .05. Where samples disagree anyway nothing is hidden."""
+    certain = Bootstrap(20).difference(np.ones(20), np.ones(20))
+    assert (1 + certain.low) ** 20 == pytest.approx(0.05) and certain.high == -certain.low
+    noisy = np.tile([0.25, 0.75], 10)
+    alone = Bootstrap(20).estimate(noisy - noisy[::-1], limits=(-0.5, 0.5))
+    assert Bootstrap(20).difference(noisy, noisy[::-1]) == alone
+
+
+def test_alike_means_no_difference_where_both_are_known() -> None:
+    assert alike([1, 0.3, np.nan], [1, 0.3, 0]) and not alike([1, 0.3], [1, 0.2])
+    assert not alike([np.nan], [1])
 
 
 def test_a_ratio_weighs_questions_by_their_size() -> None:

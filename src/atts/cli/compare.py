@@ -37,6 +37,7 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
         atts compare runs/a runs/b --json
     """
     from atts.results.compare import compare as compared
+    from atts.results.compare import unparted
     from atts.results.loaded import load_run
     from atts.store.journal import gaps
 
@@ -58,6 +59,8 @@ def compare(runs: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     if len(found) > 1:
         click.echo()
         show(_differences(found))
+        if sentence := unparted(found, _metrics(found)):
+            say(sentence)
 
 
 def _overview(found: Sequence[Compared]) -> Table:

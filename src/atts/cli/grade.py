@@ -36,7 +36,7 @@ from atts.grading.regrade import (
 from atts.grading.regrade import grade as grade_again
 from atts.grading.rules import Grader
 from atts.grading.votes import weighted, weights
-from atts.results.outline import interval, metrics
+from atts.results.outline import UNSEEN, interval, metrics
 from atts.results.reference_layout import ReferenceFolder
 from atts.store.folder import RunFolder
 
@@ -258,6 +258,7 @@ def _report(plan: Plan, before: Grading, after: Grading, written: str | None) ->
         "after": figures(problems, after, key),
         "votes": _votes(plan, after),
         "difference": comparison.difference.plain(),
+        "alike": comparison.alike,
         "disagreements": comparison.disagreements,
         "changes": [{"before": asdict(change.before), "after": asdict(change.after)} for change in comparison.changes],
         "judge": _judge_counts(plan.judge) if plan.judge else None,
@@ -278,6 +279,8 @@ def _votes(plan: Plan, after: Grading) -> dict[str, Any]:
 
 def _show(report: Mapping[str, Any]) -> None:
     show(_figures(report))
+    if report["alike"]:
+        say(f"change of pass@1: none on any question; {UNSEEN}")
     if report["changes"]:
         show(_changes(report["changes"]))
     for reason, count in report["after"]["reasons"].items():

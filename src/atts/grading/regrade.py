@@ -24,7 +24,7 @@ from atts.grading.judge import Judge
 from atts.grading.rules import Grader
 from atts.grading.thinking import closes_unopened, spoken
 from atts.registry import unknown
-from atts.stats.estimate import Bootstrap, Estimate, Outcomes, accuracy, classes, passes
+from atts.stats.estimate import Bootstrap, Estimate, Outcomes, accuracy, alike, classes, passes
 from atts.types import Chain, Key, Problem, Status, Turn
 
 _BATCH = 256  # chains held in memory with their texts
@@ -222,11 +222,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two gradings of the same chains: what differs, and the difference of pass@1, paired by question."""
+    """Two gradings of the same chains: what differs, and the difference of pass@1, paired by question. `alike` says
+    that it is zero on every one."""
 
     changes: tuple[Change, ...]
     disagreements: int
     difference: Estimate
+    alike: bool
 
 
 def compare(problems: Sequence[Problem], before: Grading, after: Grading, key: Callable[[str], str]) -> Comparison:
@@ -236,7 +238,7 @@ def compare(problems: Sequence[Problem], before: Grading, after: Grading, key: C
     changes = tuple(p for p in pairs if (p.before.correct, p.before.answer) != (p.after.correct, p.after.answer))
     opposed = sum({change.before.correct, change.after.correct} == {True, False} for change in changes)
     columns = [passes(outcomes(problems, grading, key))[:, 0] for grading in (after, before)]
-    return Comparison(changes, opposed, Bootstrap(len(problems)).difference(*columns))
+    return Comparison(changes, opposed, Bootstrap(len(problems)).difference(*columns), alike(*columns))
 
 
 def figures(problems: Sequence[Problem], grading: Grading, key: Callable[[str], str]) -> dict[str, Any]:

@@ -98,12 +98,14 @@ def write_page(runs: Sequence[LoadedRun], out: Path, *, budget: int = PAGE_BUDGE
 def render(runs: Sequence[LoadedRun], *, budget: int = PAGE_BUDGET) -> str:
     """The page as text."""
     sections = [_section(run, budget // len(runs)) for run in runs]
+    comparison, unparted = _comparison(runs)
     here = files("atts.report")
     script = (here / "page.js").read_text(encoding="utf-8").replace('"UNSEEN"', _script_pattern())
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     rendered: str = _template().render(
         sections=sections,
-        comparison=_comparison(runs),
+        comparison=comparison,
+        unparted=unparted,
         style=_Safe((here / "page.css").read_text(encoding="utf-8")),
         script=_Safe(script),
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
@@ -215,12 +217,14 @@ def _notices(run: LoadedRun, found: Blocks) -> list[str]:
     return said + list(run.summary["warnings"])
 
 
-def _comparison(runs: Sequence[LoadedRun]) -> Any:
+def _comparison(runs: Sequence[LoadedRun]) -> tuple[Any, str | None]:
+    """The runs beside each other, and a sentence on those that differ nowhere in what the table shows."""
     if len(runs) < 2:
-        return None
-    from atts.results.compare import compare
+        return None, None
+    from atts.results.compare import compare, unparted
 
-    return compare(runs)
+    found = compare(runs)
+    return found, unparted(found, ["maj@k" if max(one.samples for one in found) > 1 else "pass@1"])
 
 
 def visible(text: object) -> str:

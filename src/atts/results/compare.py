@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from atts.results.loaded import LoadedRun
+from atts.results.outline import UNSEEN
 from atts.stats.arrays import Floats
-from atts.stats.estimate import Bootstrap, Estimate, accuracy, passes
+from atts.stats.estimate import Bootstrap, Estimate, accuracy, alike, passes
 
 METRICS = ("pass@1", "pass@k", "maj@k")
 
@@ -19,11 +20,13 @@ METRICS = ("pass@1", "pass@k", "maj@k")
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A run less the first one, over the questions that both graded. `gained` and `lost` name problems whose vote
-    flipped to right and to wrong; a vote that ties between right and wrong answers has not flipped."""
+    flipped to right and to wrong; a vote that ties between right and wrong answers has not flipped. `alike` names the
+    metrics that are the same on every question."""
 
     metrics: dict[str, Estimate]
     gained: tuple[str, ...]
     lost: tuple[str, ...]
+    alike: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Compared:
         found["accuracy"] = {name: estimate.plain() for name, estimate in self.accuracy.items()}
         if self.difference is not None:
             metrics = {name: estimate.plain() for name, estimate in self.difference.metrics.items()}
-            found["difference"] = metrics | {"gained": list(self.difference.gained), "lost": list(self.difference.lost)}
+            lists = {name: list(getattr(self.difference, name)) for name in ("gained", "lost", "alike")}
+            found["difference"] = metrics | lists
         return found
 
 
@@ -102,6 +106,13 @@ def compare(runs: Sequence[LoadedRun]) -> list[Compared]:
     return compared
 
 
+def unparted(found: Sequence[Compared], shown: Sequence[str]) -> str | None:
+    """A sentence on the runs that differ from the first one nowhere, by metric shown; None where there is none."""
+    same = {one.name: [m for m in shown if m in one.difference.alike] for one in found if one.difference is not None}
+    named = ", ".join(f"{name} ({', '.join(metrics)})" for name, metrics in same.items() if metrics)
+    return f"the same as {found[0].name} on every question: {named}; {UNSEEN}" if named else None
+
+
 def _accuracy(run: LoadedRun) -> dict[str, Estimate]:
     found = accuracy(run.outcomes)
     if run.config.vote_rule().early:
@@ -136,7 +147,8 @@ def _difference(
     ids = [pair[2] for pair in pairs]
     gained = tuple(id_ for id_, was, is_ in zip(ids, old, new, strict=True) if was < 0.5 < is_)
     lost = tuple(id_ for id_, was, is_ in zip(ids, old, new, strict=True) if is_ < 0.5 < was)
-    return Difference(metrics, gained, lost)
+    same = tuple(name for name in METRICS if alike(after[name][ours], before[name][theirs]))
+    return Difference(metrics, gained, lost, same)
 
 
 def _groups(runs: Sequence[LoadedRun]) -> list[int | None]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
+UNSEEN = "there the interval is how far other questions could still part them, not a difference that was seen"
+
 
 def outline(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The figures of a summary by name. Models and servers say part of it: escape it where markup means something."""

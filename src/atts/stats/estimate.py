@@ -303,20 +303,26 @@ class Bootstrap:
     def difference(self, ours: ArrayLike, theirs: ArrayLike) -> Estimate:
         """The mean of ours − theirs, shares in [0, 1], over the questions that both have, paired by question.
 
-        The half question more stands where one question more could stand: one side has it as often as on average and
-        the other never, or one lacks it as often as on average and the other never; at least half of the scale. What
-        the largest difference *seen* is says little: a method that fails few questions, but these wholly, shows none
-        of them among twenty in half of all cases.
+        The half question more stands at the largest difference that was seen, for us and against us: ±1 would be far
+        out where samples make differences small. Where all differences are equal they tell nothing of the scale, and
+        it is ±1.
+
+        A kind of question that was not met may differ by more. n questions without one rule out, at the level asked,
+        that such are more than a share of 1 − (1 − level)^(1/n): the rule of three (Hanley and Lippman-Hand 1983, doi
+        10.1001/jama.1983.03330370053031), Clopper and Pearson's limit for none of n. The interval reaches at least as
+        far, either way, as that share moves the mean if everything that could change unnoticed does (`_hidden`). It is
+        much where samples agree, ±1 where all are right or all wrong, and little where they differ anyway.
         """
-        ours_, theirs_ = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
-        values = ours_ - theirs_
+        our, their = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
+        values = our - their
         known = ~np.isnan(values)
         if not known.any():
             return self.estimate(values)
-        mine, other = float(ours_[known].mean()), float(theirs_[known].mean())
-        seen = float(np.abs(values[known]).max())
-        lost, won = max(seen, other, 1 - mine), max(seen, mine, 1 - other)
-        return self.estimate(values, limits=(-lost, won))
+        scale = float(np.abs(values[known]).max()) if np.ptp(values[known]) > _SAME else 1.0
+        found = self.estimate(values, limits=(-scale, scale))
+        unseen = 1 - (1 - self.level) ** (1 / found.questions)
+        reach = unseen * float(_hidden(our[known], their[known]).mean())
+        return replace(found, low=min(found.low, found.value - reach), high=max(found.high, found.value + reach))
 
     def _ratios(self, parts: Floats, wholes: Floats, limits: tuple[float, float]) -> list[Estimate]:
         if parts.ndim != 2 or parts.shape != wholes.shape or len(parts) != self.questions:
@@ -333,6 +339,20 @@ class Bootstrap:
         low, high = np.minimum(low, value), np.maximum(high, value)
         columns = zip(value, low, high, counts, strict=True)
         return [Estimate(float(mean), float(least), float(most), int(n)) for mean, least, most, n in columns]
+
+
+def alike(ours: ArrayLike, theirs: ArrayLike) -> bool:
+    """Whether two columns, [question], are the same wherever both are known, and both are known somewhere."""
+    values = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
+    known = values[~np.isnan(values)]
+    return bool(known.size and (np.abs(known) <= _SAME).all())
+
+
+def _hidden(ours: Floats, theirs: Floats) -> Floats:
+    """By how much more each question could differ than it does: the chance that a sample of ours and one of theirs are
+    both right, or both wrong, whichever is more, less the difference that was seen."""
+    agree = np.maximum(ours * theirs, (1 - ours) * (1 - theirs))
+    return np.asarray(np.clip(agree - np.abs(ours - theirs), 0, None))
 
 
 def accuracy(
