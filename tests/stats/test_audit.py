@@ -116,3 +116,54 @@ def test_an_average_is_one_of_means_and_worsts() -> None:
     assert mean.rate == pytest.approx(0.6)
     assert (mean.window_excess, mean.rounds_over) == (9.0, 3)
     assert mean.start_64 == pytest.approx(abs(first.start_64))
+
+
+def test_figures_of_a_small_audit_by_hand() -> None:
+    """Two questions, two turns, ten decisions: every figure as its definition says."""
+    taken = [True, False, True, False, False, True, True, True, False, False]
+    places = [("q", 0, 0), ("q", 1, 0), ("q", 2, 0), ("r", 0, 0), ("r", 1, 0), ("r", 2, 0)]
+    places += [("q", 0, 1), ("q", 1, 1), ("r", 0, 1), ("r", 1, 1)]
+    scores = [3.0, 1.0, 2.0, 1.0, None, 5.0, 2.0, 2.0, 1.0, float("inf")]
+    found = audit(
+        [decision(i, *at, score, took) for i, (at, score, took) in enumerate(zip(places, scores, taken, strict=True))],
+        0.4,
+        3,
+        slack=0,
+    )
+    assert (found.n, found.rate) == (10, 0.5)
+    assert [(turn.turn, turn.n, turn.rate) for turn in found.by_turn] == [(0, 6, 0.5), (1, 4, 0.5)]
+    assert found.worst_turn == found.turn_rms == pytest.approx(0.1)
+    assert (found.question_low, found.question_high) == (0.2, 0.8)
+    assert found.question_rms == pytest.approx(math.sqrt((0.4**2 + 0.2**2) / 2))
+    assert (found.window_low, found.window_high, found.window_rms) == (0.5, 0.5, pytest.approx(0.1))
+    assert (found.rounds_over, found.overflow) == (0, 0.0)  # K is 2: two of three are within it
+    # Middles of ranks within the turn: of 1, 1, 2, 3, 5 and of 1, 2, 2; what has no finite score has none.
+    turn_0 = {3.0: 0.7, 1.0: 0.2, 2.0: 0.5, 5.0: 0.9}
+    turn_1 = {2.0: 4 / 6, 1.0: 1 / 6}
+    over = [turn_0[3.0], turn_0[2.0], turn_0[5.0], turn_1[2.0], turn_1[2.0]]
+    left = [turn_0[1.0], turn_0[1.0], turn_1[1.0]]
+    assert found.selectivity == pytest.approx(sum(over) / 5 - sum(left) / 3)
+    assert found.start_64 == found.start_256 == pytest.approx(0.1)
+
+
+def test_a_start_is_of_its_first_decisions() -> None:
+    found = audit(one_round([True] * 64 + [False] * 192 + [True] * 44), 0.2, 300)
+    assert (found.start_64, found.start_256) == (pytest.approx(0.8), pytest.approx(0.05))
+
+
+def test_the_root_mean_square_of_turns_weighs_their_decisions() -> None:
+    many = [decision(i, "q", i, 0, None, i % 2 == 0) for i in range(300)]
+    few = [decision(300 + i, "q", i, 1, None, True) for i in range(100)]
+    found = audit([*many, *few], 0.5, 400)
+    assert found.turn_rms == pytest.approx(math.sqrt((300 * 0.0 + 100 * 0.25) / 400))
+    assert found.worst_turn == pytest.approx(0.5)
+
+
+def test_the_noise_floor_by_hand() -> None:
+    """One turn of two decisions: the mean of |N(0, s)| is s sqrt(2 / pi); the tail beyond K is the binomial one."""
+    floor = noise_floor(audit(one_round([True, False]), 0.3, 5), 5)
+    spread = math.sqrt(0.3 * 0.7 / 2)
+    for name in ("rate", "turn_rms", "question_rms", "window_rms"):
+        assert floor[name] == pytest.approx(spread), name
+    assert floor["worst_turn"] == pytest.approx(spread * math.sqrt(2 / math.pi), rel=0.01)
+    assert floor["overflow"] == pytest.approx(5 * 0.3**4 * 0.7 + 0.3**5)  # K is 3

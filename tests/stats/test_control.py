@@ -202,3 +202,47 @@ def test_one_step_of_the_mixture_by_hand() -> None:
     assert mixture.threshold() == pytest.approx(
         sum(w * t for w, t in zip(found["weights"], found["thresholds"], strict=True))
     )
+
+
+def test_the_excess_and_the_certificate_of_a_tally_by_hand() -> None:
+    tally = Tally()
+    for rejected in (True, True, False, False, False):
+        tally.add(("all",), rejected)
+    assert tally.excess("all", 0.3) == pytest.approx(2 - 0.3 * 5)
+    assert tally.excess("turn:9", 0.3) == 0.0
+    assert tally.certificate(0.3)["all"] == {"n": 5, "taken_over": 2, "deviation": pytest.approx((2 - 1.5) / 5)}
+
+
+def test_the_bound_of_a_tracked_group_by_hand() -> None:
+    """docs/guarantees.md: a constant for one group alone, else sqrt(c T / eta)."""
+    assert GroupTrackers(0.3, {"all": 0.05}).most(0.05, 1e9) == pytest.approx((0.7 + 0.05 * 0.3) / 0.05)
+    assert GroupTrackers(0.8, {"all": 0.05}).most(0.05, 1e9) == pytest.approx((0.8 + 0.05 * 0.2) / 0.05)
+    two = GroupTrackers(0.3, {"all": 0.02, "turn": 0.05})
+    assert two.most(0.05, 100) == pytest.approx(math.sqrt((2 * 0.3 * 0.7 + 0.07 * 0.7**2) * 100 / 0.05))
+    high = GroupTrackers(0.8, {"all": 0.02, "turn": 0.05})
+    assert high.most(0.02, 50) == pytest.approx(math.sqrt((2 * 0.8 * 0.2 + 0.07 * 0.8**2) * 50 / 0.02))
+
+
+@pytest.mark.parametrize("steps", [{"all": 0.05}, {"all": 0.02, "turn": 0.05}])
+def test_no_group_is_ever_off_by_more_than_its_bound(steps: dict[str, float]) -> None:
+    trackers, tally = GroupTrackers(0.3, steps), Tally()
+    for number in range(3000):
+        groups = ("all", f"turn:{number % 7}")
+        p_value = 0.999 if number < 1500 else 0.001  # as unlike as can be, then the reverse
+        tally.add(groups, p_value <= trackers.threshold(groups, tally))
+        for group in groups:
+            if step := trackers.step(group):
+                assert abs(tally.excess(group, 0.3)) <= trackers.most(step, number + 1) + 1e-9
+
+
+def test_closed_groups_are_told_apart_up_to_a_number_and_then_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tally, "KEPT", 2)
+    tally = Tally()
+    for name in "abcd":
+        tally.add((name,), True)
+        tally.add((name,), name == "a")
+    for name in ("a", "b", "c", "never"):
+        tally.close(name)
+    assert tally.state() == {"b": [2, 1], "c": [2, 1], "d": [2, 1], "closed": [2, 2]}
+    tally.close("d")
+    assert tally.state() == {"c": [2, 1], "d": [2, 1], "closed": [4, 3]}
