@@ -105,7 +105,9 @@ def test_scores_drift_by_turn_and_stay_at_the_last_drift() -> None:
 
 
 def test_a_takeover_relieves_the_next_score_only_where_there_was_one() -> None:
-    world = World(questions=400, samples=2, turns=3, effect=0.0, drift=(0.0,), relief=3.0, end=0.0, end_after_takeover=0)
+    world = World(
+        questions=400, samples=2, turns=3, effect=0.0, drift=(0.0,), relief=3.0, end=0.0, end_after_takeover=0
+    )
     found = run(world, Noting("some"))
     assert [mean(found, turn, sample=0) for turn in range(3)] == pytest.approx([0.0, 0.0, 0.0], abs=0.25)
     assert [mean(found, turn, sample=1) for turn in range(3)] == pytest.approx([0.0, -3.0, -3.0], abs=0.25)
