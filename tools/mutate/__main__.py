@@ -39,7 +39,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
 }
 """The rooms that are measured, and the tests that concern each."""
 KILLED = ("killed", "timeout")
-_PLUGINS = ("no:cacheprovider", "pytest_asyncio.plugin", "tools.mutate.chosen")
+_PLUGINS = ("no:cacheprovider", "pytest_asyncio.plugin", "_hypothesis_pytestplugin", "tools.mutate.chosen")
 _PATIENCE = 20  # a mutant that waits for ever uses no processor; it ends after so many times the limit
 
 
