@@ -164,6 +164,8 @@ class Registry(Collection[str], Generic[T]):
         if _IN_MODULE.fullmatch(name):
             with self._blaming(name, name):
                 return self._in_module(*name.split(":"))
+        if is_own(name):
+            raise InputError(f"{self.kind} {name!r} was given from Python as itself; give it again from there")
         raise unknown(self.kind, name, self, instead=self._instead)
 
     def _installed(self, name: str) -> EntryPoint | None:

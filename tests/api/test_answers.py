@@ -71,3 +71,9 @@ def test_errors_of_ones_own_grader_are_ones_own() -> None:
 
     with pytest.raises(KeyError):
         atts.grade("1", "1", grader=broken)
+
+
+def test_a_rule_of_ones_own_gives_a_text_or_none() -> None:
+    assert atts.extract("x", rule=lambda text: None) is None
+    with pytest.raises(TypeError, match="gave 5, which is neither a text nor None"):
+        atts.extract("x", rule=lambda text: 5)  # type: ignore[arg-type, return-value]

@@ -17,7 +17,9 @@ from blockbuster import BlockBuster
 
 import atts
 from atts.events import ChainEnded, Event, RunEnded, RunStarted
+from atts.stats.calibrators import RateCalibrator
 from atts.stats.scores import Evidence
+from atts.types import Chunk
 from tests.polling import until
 
 PROBLEMS = [atts.Problem(f"p{number}", f"What is {number}?", "42") for number in range(4)]
@@ -132,6 +134,8 @@ def test_a_resume_with_another_function_is_refused(tmp_path: Path, key: str) -> 
         ([atts.Problem("a", "b", 3)], {}, "item 0: answer = 3: a text is needed"),
         ([atts.Problem("", "b", "3")], {}, "item 0 has no id"),
         (7, {}, "problems = 7"),
+        ("bundled", {"config": 7}, "config = 7: a path is needed"),
+        ("bundled", {"calibrator": "coin", "window": 5}, "window = 5: calibrator coin has no such option"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -321,3 +325,38 @@ def test_a_grader_that_ends_the_program_leaves_answers_ungraded(tmp_path: Path) 
 
     run = atts.run(PROBLEMS, out=tmp_path / "r", **SMALL, grader=leaves)
     assert set(run.verdicts.values()) == {None} and "SystemExit" in run.ungraded["p0", 0]
+
+
+class Half(RateCalibrator):
+    """Half of all."""
+
+    share: float = 0.5
+
+    def p_value(self, chunk: Chunk, score: float, u: float) -> float:
+        return u * (1 - self.share)
+
+
+def elsewhere(folder: Path, *arguments: str) -> str:
+    """What the command says in another process, which knows nothing of ours."""
+    env = os.environ | {"PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-m", "atts", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=env)
+    return done.stdout + done.stderr
+
+
+def test_what_was_given_from_python_is_asked_for_again_by_the_command(tmp_path: Path) -> None:
+    """Resumed there it is refused in one line; read there it is whole."""
+    run = atts.run(PROBLEMS, out=tmp_path / "problems", **SMALL)
+    again = ("run", "--config", "problems/run.json", "--out", "problems", "--quiet")
+    assert "these problems were given from Python; give the same ones again from there" in elsewhere(tmp_path, *again)
+    run = atts.run(calibrator=Half, calibrator_options={"share": 0.25}, limit=2, out=tmp_path / "r", **SMALL)
+    assert run.config.calibrator_options == {"share": 0.25}
+    said = elsewhere(tmp_path, "run", "--config", "r/run.json", "--out", "r", "--quiet")
+    assert "calibrator 'Half@" in said and "was given from Python as itself; give it again from there" in said
+    assert json.loads(elsewhere(tmp_path, "compare", "r", "--json"))
+
+
+def test_what_is_no_path_is_bad_input() -> None:
+    for call in (lambda: atts.load_run(5), lambda: atts.compare(5), lambda: atts.run("bundled", out=5)):  # type: ignore[arg-type]
+        with pytest.raises(atts.InputError, match="path is needed"):
+            call()

@@ -198,3 +198,22 @@ def test_the_decisions_of_every_calibrator_that_was_asked_for_are_written(
 def test_a_file_that_is_not_there_is_not_asked_for_its_columns(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=re.escape(f"{tmp_path / name}: no such file")):
         invoke(tmp_path / name)
+
+
+def test_an_option_that_no_calibrator_has_is_refused(scores: Path) -> None:
+    recorded = ("--score", "ppl")
+    assert not invoke(scores, *recorded, "--calibrator", "coin", "--calibrator", "online", "--window", "9").exit_code
+    with pytest.raises(InputError, match="window = 9: calibrator coin has no such option"):
+        invoke(scores, *recorded, "--calibrator", "coin", "--window", "9")
+
+
+def test_options_of_one_calibrator_alone(scores: Path) -> None:
+    """They are given to those that have them; what none has is refused."""
+    recorded = ("--score", "ppl", "--calibrator", "tracked")
+    given = ("--calibrator-options", "by=0.1")
+    own = "tests.stats.calibrators.test_own_options:Biased"
+    assert invoke(scores, *recorded, "--calibrator", own, *given).exit_code == 0
+    with pytest.raises(InputError, match="no option 'by' of calibrator tracked"):
+        invoke(scores, *recorded, *given)
+    with pytest.raises(InputError, match=r"calibrator_options\.by = 2"):
+        invoke(scores, *recorded, "--calibrator", own, "--calibrator-options", "by=2")

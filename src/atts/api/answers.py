@@ -8,7 +8,7 @@ from string import ascii_uppercase
 
 from atts.errors import InputError
 from atts.grading import graders
-from atts.grading.extract import extractor
+from atts.grading.extract import as_rule, extractor
 from atts.grading.foreign import FromFunction
 from atts.grading.rules import Grader
 from atts.grading.thinking import spoken
@@ -58,7 +58,8 @@ def extract(
 
     `rule` is a name (`atts ls rules`) or a function from the text to the answer or None; `pattern`, a regular
     expression whose first group is the answer, takes its place. `thinking` says that the text begins inside thinking.
-    Raises InputError for an unknown rule or an unreadable pattern.
+    Raises InputError for an unknown rule or an unreadable pattern; the errors of a function are yours, and TypeError is
+    raised where it gives neither a text nor None.
 
     >>> extract(r"So it is \boxed{42}.")
     '42'
@@ -67,7 +68,7 @@ def extract(
         raise InputError(f"text = {text!r}: a text is needed")
     if callable(rule):
         said = spoken(text, thinking=thinking)
-        return None if said is None else rule(said)
+        return None if said is None else as_rule(getattr(rule, "__name__", "given"), rule).find(said)
     return extractor(rule, thinking=thinking, pattern=pattern)(text)
 
 

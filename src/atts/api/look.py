@@ -50,10 +50,8 @@ def compare(*runs: RunLike | Sequence[RunLike]) -> list[Compared]:
     """
     found: list[LoadedRun] = []
     for given in runs:
-        if isinstance(given, LoadedRun | str | os.PathLike):
-            found.append(_loaded(given))
-        else:
-            found.extend(map(_loaded, given))
+        several = isinstance(given, Sequence) and not isinstance(given, str)
+        found.extend(map(_loaded, given if several else [given]))  # type: ignore[arg-type]
     if not found:
         raise InputError("compare: name one run at least")
     return comparing.compare(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from atts import problems as datasets
-from atts.config.run import RunConfig, resolve
+from atts.config.run import RunConfig, require_used, resolve
 from atts.errors import InputError
 from atts.grading.extract import RULES
 from atts.grading.graders import GRADERS
@@ -33,15 +33,25 @@ _REGISTRIES: Mapping[str, Registry[Any]] = {
 MOST_SHOWN = 80  # characters of a value in a message
 
 
-def configured(problems: object, config: str | os.PathLike[str] | None, keys: Mapping[str, object]) -> RunConfig:
+def configured(
+    problems: object,
+    config: str | os.PathLike[str] | None,
+    keys: Mapping[str, object],
+    out: str | os.PathLike[str] | None = None,
+) -> RunConfig:
     """The configuration that these ask for; what is the caller's own has a name and can be found by it.
 
     Raises InputError as the command line does.
     """
+    for key, path in (("config", config), ("out", out)):
+        if path is not None and not isinstance(path, str | os.PathLike):
+            raise InputError(f"{key} = {_shown(path)}: a path is needed")
     named = {key: _name(key, value) for key, value in keys.items()}
     if problems is not None:
         named["problems"] = _problems(problems)
-    return resolve(run_file=None if config is None else Path(config), options=named)
+    resolved = resolve(run_file=None if config is None else Path(config), options=named)
+    require_used(resolved, named)
+    return resolved
 
 
 def _name(key: str, value: object) -> object:

@@ -49,7 +49,7 @@ def run(
     Raises InputError for what cannot be run, before anything is written; EngineError where a model cannot be reached;
     RunError where servers stay down or the disk fails, with all that was finished saved.
     """
-    setup = _prepared(problems, config, keys)
+    setup = _prepared(problems, config, out, keys)
     with shown(progress) as shows:
         work = Blocking[LoadedRun](lambda blocking: _execute(setup, out, shows, blocking))
         return work.wait(shows.refresh)
@@ -68,13 +68,18 @@ async def run_async(
     A cancelled call has saved what was finished. Functions of the caller are called on this loop's thread (scores,
     rules) and must not wait there; graders are called in threads.
     """
-    setup = await asyncio.to_thread(_prepared, problems, config, keys)
+    setup = await asyncio.to_thread(_prepared, problems, config, out, keys)
     with shown(progress) as shows:
         return await _execute(setup, out, shows)
 
 
-def _prepared(problems: Problems | None, config: str | os.PathLike[str] | None, keys: dict[str, Any]) -> Setup:
-    return prepare(configured(problems, config, keys))
+def _prepared(
+    problems: Problems | None,
+    config: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str] | None,
+    keys: dict[str, Any],
+) -> Setup:
+    return prepare(configured(problems, config, keys, out))
 
 
 async def _execute(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 QUARTILES = ("lower_quartile", "median", "upper_quartile")
-FIXED = frozenset({"problems", "strategy", "calibrator", "calibration", "scope", "hard_budget"})
+FIXED = frozenset({"problems", "strategy", "calibrator", "calibrator_options", "calibration", "scope", "hard_budget"})
 
 
 @click.command()

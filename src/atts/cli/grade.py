@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -141,7 +142,7 @@ def _plan(asked: Options) -> Plan:
     folder, data, usual = _open(asked)
     rules = {"answer": asked.pattern or asked.answer or "recorded", "grader": asked.grader or usual}
     found = "pattern" if asked.pattern else asked.answer or "recorded"
-    name = asked.name or free_name(folder.path, f"{found}-{rules['grader']}")
+    name = asked.name or free_name(folder.path, re.sub(r"[^\w.+-]", "_", f"{found}-{rules['grader']}", flags=re.ASCII))
     if path_of(folder.path, name).exists():
         raise InputError(f"{folder.path} has a grading {name!r} already; choose another --name")
     own = named(usual)

@@ -38,7 +38,7 @@ COIN = "coin"
 @click.option("--budget", type=float, metavar="X", help="the same as takeovers among the samples of a problem")
 @click.option("--alpha", type=float, metavar="X", help="the same in the paper's word: 1 - rate")
 @click.option("--samples", type=click.IntRange(1), metavar="N", help="chains a problem [as recorded]")
-@config_options(only=OPTIONS, also={"by_turn": " /--all-turns"})
+@config_options(only={*OPTIONS, "calibrator_options"}, also={"by_turn": " /--all-turns"})
 @click.option("--calibration", type=FILE, help="file with recorded scores to begin with [of a run: its own]")
 @click.option("--order", help="recorded, merge, inflight:N or fifo:D,T [inflight:64; of a run: recorded]")
 @click.option("--orders", type=click.IntRange(1), metavar="N", help="orders to average over [10; recorded: 1]")
@@ -133,7 +133,7 @@ def _all_settings(
     record: Record, asked: Mapping[str, Any], warm: Sequence[CalibrationScore]
 ) -> list[CalibratorSettings]:
     """The settings of every calibrator that was asked for (of a run: its own, unless asked otherwise), and a coin's."""
-    from atts.stats.calibrators import resolve_settings
+    from atts.stats.calibrators import CALIBRATORS, refuse_unused, resolve_settings
 
     run = record.config
     if asked["samples"] is not None and asked["samples"] < record.samples:
@@ -147,13 +147,17 @@ def _all_settings(
     }
     given = asked["calibrators"] or [run.calibrator if run else "budgeted"]
     names = [name for name in dict.fromkeys(given) if name != COIN]
-    own = {key: _of(run, asked, key) for key in OPTIONS if key != "hard_budget"}
+    for key in OPTIONS:
+        if not any(key in CALIBRATORS[name].has for name in given):
+            refuse_unused(given[0], {key: asked[key]})
+    shared = {key: _of(run, asked, key) for key in OPTIONS if key != "hard_budget"}
     return [
         resolve_settings(
             calibrator=name,
             calibrated=bool(warm),
             **common | ({"hard_budget": False} if name == COIN else {}),
-            **{key: value for key, value in own.items() if _meant(key, name, names, asked)},
+            own=_own_options(name, names, run, asked["calibrator_options"] or {}),
+            **{key: value for key, value in shared.items() if _meant(key, name, names, asked)},
         )
         for name in (*names, COIN)
     ]
@@ -169,6 +173,19 @@ def _meant(key: str, name: str, names: Sequence[str], asked: Mapping[str, Any]) 
     if key not in OWN or key in CALIBRATORS[name].has:
         return True
     return asked[key] is not None and not any(key in CALIBRATORS[other].has for other in names)
+
+
+def _own_options(name: str, names: Sequence[str], run: RunConfig | None, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of the options that this calibrator alone has: by its run, and by who asks.
+
+    What none of the calibrators has is left to the first one, which refuses it.
+    """
+    from atts.stats.calibrators import own_options
+
+    has = {other: own_options(other) for other in names}
+    before = run.calibrator_options if run is not None and run.calibrator == name else {}
+    unknown = {key for key in asked if not any(key in options for options in has.values())} if name in names[:1] else ()
+    return before | {key: value for key, value in asked.items() if key in has.get(name, {}) or key in unknown}
 
 
 def _of(run: RunConfig | None, asked: Mapping[str, Any], key: str) -> Any:

@@ -12,7 +12,7 @@ import click
 from atts.cli.options import config_options
 from atts.cli.streams import in_json
 from atts.cli.tables import screen, show, summary_table
-from atts.config.run import RunConfig, resolve
+from atts.config.run import RunConfig, require_used, resolve
 from atts.results.outline import hardly_decided, rate_line
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def run(
     config = resolve(
         preset=preset, run_file=run_file, options={"problems": problems, **options}, assignments=assignments
     )
+    require_used(config, options, assignments)
     if only_print:
         click.echo(config.as_toml(), nl=False)
         return 0

@@ -24,7 +24,7 @@ from atts.pipeline.stop import VoteRule
 from atts.pipeline.strategies import STRATEGIES, strategy_named
 from atts.pipeline.vote import VoteStop
 from atts.registry import guess, unknown
-from atts.stats.calibrators import resolve_settings
+from atts.stats.calibrators import own_options, refuse_unused, resolve_settings
 from atts.stats.estimate import MOST_SAMPLES
 from atts.stats.scores import SCORES
 from atts.stats.settings import OPTIONS, CalibratorOptions, CalibratorSettings, resolve_rate
@@ -36,7 +36,7 @@ FREE_ON_RESUME = frozenset({"chains", "draft_slots", "score_slots", "takeover_sl
 _ADDED = frozenset(
     {
         *DRAWING,
-        "threshold",
+        *("threshold", "calibrator_options"),
         *("stop", "draft_end_tokens", "target_end_tokens"),
         *("chat_template_kwargs", "draft_chat_template_kwargs", "target_chat_template_kwargs"),
     }
@@ -106,6 +106,9 @@ class _Asked(BaseModel):
     target_chat_template_kwargs: dict[str, Any] = Field(default_factory=dict, description="the target's only")
     score: str = Field("log_perplexity", description="nonconformity score by name (atts ls scores)")
     calibrator: str = Field("budgeted", description="rate control by name (atts ls calibrators)")
+    calibrator_options: dict[str, Any] = Field(
+        default_factory=dict, description="options that only this calibrator has (atts ls calibrators); more than once"
+    )
     takeover_rate: float | None = Field(None, ge=0, le=1, description="promised share of chunks that the target takes")
     budget: float | None = Field(None, ge=0, description="the same as takeovers among the samples of a problem")
     alpha: float | None = Field(None, ge=0, le=1, description="the same in the paper's word: 1 - rate")
@@ -270,6 +273,7 @@ class RunConfig(CalibratorOptions, _Asked):  # type: ignore[misc]
             takeover_rate=self.rate,
             samples=self.samples,
             calibrated=self.calibration is not None,
+            own=self.calibrator_options,
             **{key: getattr(self, key) for key in OPTIONS},
         )
 
@@ -312,7 +316,7 @@ def resolve(
     saved = run_file is not None and _is_saved(run_file)
     name = given.pop("preset", None) or ("bundled" if _is_bundled(given) and not saved else None)
     if name is None:
-        return validated(given)
+        return _whole(validated(given))
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     run = dict(PRESETS[name].run)
@@ -320,7 +324,20 @@ def resolve(
         run.pop("limit")  # it is for the family, which has no end
     if STRATEGIES[given.get("strategy", "atts")].calibrator:
         run.pop("calibrator", None)
-    return validated(_over(run, given.items()))
+    return _whole(validated(_over(run, given.items())))
+
+
+def require_used(config: RunConfig, options: Mapping[str, Any], assignments: Sequence[str] = ()) -> None:
+    """Raise `InputError` for an option that was asked for here and that the run's calibrator does not have.
+
+    Presets and run files may say it all the same: they serve runs with several calibrators.
+    """
+    refuse_unused(config.calibrator, _over(options, map(_entry, assignments)))
+
+
+def _whole(config: RunConfig) -> RunConfig:
+    """The same with all options that its calibrator alone has, so that they are saved and tell runs apart."""
+    return config.model_copy(update={"calibrator_options": own_options(config.calibrator, config.calibrator_options)})
 
 
 def validated(values: Mapping[str, Any]) -> RunConfig:

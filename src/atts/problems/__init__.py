@@ -57,6 +57,8 @@ def load(
     split = _split(name, source, split)
     if source is BUNDLED:
         problems = _bundled(split, n or 20, seed, operations if subset is None else _difficulty(subset))
+    elif source is LOCAL and is_own(name):
+        raise InputError(f"{name}: these problems were given from Python; give the same ones again from there to go on")
     elif source is LOCAL:
         problems = read(Path(name), columns or Columns(), skip_bad=skip_bad, told=told)
     elif source.given is not None:

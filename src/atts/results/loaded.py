@@ -24,8 +24,9 @@ from atts.runs.answered import Answered
 from atts.runs.record import Record
 from atts.runs.setup import answer_rules, are_numbers
 from atts.stats.arrays import Floats
-from atts.stats.calibrators import CALIBRATORS
+from atts.stats.calibrators import CALIBRATORS, RateCalibrator
 from atts.stats.estimate import Outcomes, classes, majority, vote
+from atts.stats.settings import CalibratorSettings
 from atts.store.folder import RunFolder
 from atts.store.journal import Journal
 from atts.types import Chain, EngineInfo, Key, Problem, Role, Status, Turn
@@ -130,6 +131,8 @@ def load_run(path: str | os.PathLike[str]) -> LoadedRun:
 
     Raises InputError where there is no run, or its problems cannot be read.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{path!r:.80} is no run folder: a path is needed")
     folder = RunFolder.open(Path(path))
     problems = tuple(folder.problems())
     journal = folder.journal()
@@ -208,8 +211,7 @@ def _summary(
     """The figures of what the journal holds; wall time, engines and warnings are those of the last summary."""
     written = _written(folder)
     by_answer = {journal.chains[key].answer: vote for key, vote in votes.items()}
-    settings = folder.config.calibrator_settings()
-    calibrator = CALIBRATORS[settings.name](settings)  # without its recorded scores: it only counts
+    calibrator = _counter(folder.config)
     answered = _answered(folder.config, problems)
     record = Record(folder.config, problems, calibrator, lambda answer: by_answer.get(answer, answer), answered)
     record.take_up(journal, folder.sessions(), lambda chain: verdicts[chain.problem, chain.sample])
@@ -220,6 +222,16 @@ def _summary(
         wall=max(times.get("wall_s") or 0.0, journal.last_time),
         engines={role: info for role in Role if (info := _engine(written, role)) is not None},
     )
+
+
+def _counter(config: RunConfig) -> RateCalibrator:
+    """The run's calibrator, or any where that is not here: it only counts, and has no recorded scores."""
+    try:
+        settings = config.calibrator_settings()
+        return CALIBRATORS[settings.name](settings)
+    except InputError:
+        settings = CalibratorSettings(config.calibrator, config.rate, config.samples, hard_budget=config.hard_budget)
+        return RateCalibrator(settings)
 
 
 def _answered(config: RunConfig, problems: Sequence[Problem]) -> Answered:

@@ -37,13 +37,12 @@ from atts.config.run import RunConfig, read_run_file, resolve
 from atts.errors import InputError
 from atts.launch.settings import ServerSettings
 from atts.launch.settings import validated as validated_servers
+from atts.stats.settings import OPTIONS
 from atts.store.folder import RunFolder
 
 _OWN = frozenset({"name", "sweep", "calibrate", "servers"})
 # A subset is a choice among the problems of the test, of which none may be recorded; the rest is nothing to a coin.
-_NOT_RECORDED = frozenset(
-    {"subset", "calibration", "scope", "hard_budget", "by_turn", "window", "gain", "strength", "compat"}
-)
+_NOT_RECORDED = frozenset({"subset", "calibration", "calibrator_options", *OPTIONS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ def _recording(run: Mapping[str, Any], changes: Mapping[str, Any]) -> RunConfig:
     """The run whose scores a calibration is made of."""
     same = {key: value for key, value in run.items() if key not in _NOT_RECORDED}
     config = resolve(options={**same, "calibrator": "coin", **changes})
-    # Behind the first turn nothing is recorded, so nothing need be taken over.
+    # After the first turn nothing is recorded, so nothing need be taken over.
     return (
         config.model_copy(update={"takeover_rate": 0.0, "budget": None, "alpha": None}) if config.turns == 1 else config
     )

@@ -16,6 +16,7 @@ import numpy as np
 from atts.errors import AttsError, ScoreError
 from atts.registry import Registry, first_line, takes
 from atts.stats.arrays import Floats
+from atts.stats.conformal import kept
 
 WINDOW = 32  # tokens of `worst_window`
 
@@ -176,7 +177,7 @@ def _finite(score: Score, known: Evidence) -> float:
         raise TypeError(f"score {score.name} gave {value!r}, which is no number")
     if not np.isfinite(float(value)):
         raise ScoreError(f"{score.name} of the chunk is {value}")
-    return float(value)
+    return kept(float(value))
 
 
 _BUILT_IN = SCORES.builtin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from math import isfinite
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -73,13 +73,15 @@ class CalibratorSettings(CalibratorOptions):
     """Everything a calibrator is made from: its name, the promise, and its options.
 
     `rate`: the promised share of takeovers, in [0, 1]. `samples`: m, chains a question. `slack`: what a round (the
-    samples of a question at one turn) may take over beyond `rate * samples` under a hard budget.
+    samples of a question at one turn) may take over beyond `rate * samples` under a hard budget. `own`: what is said of
+    the options that this calibrator alone has, by name.
     """
 
     name: str = "budgeted"
     rate: Annotated[float, Field(ge=0, le=1)] = DEFAULT_RATE
     samples: Annotated[int, Field(ge=1)] = 16
     slack: int = 1
+    own: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 OWN: Mapping[str, Own] = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from atts.errors import InputError
-from atts.options import refused
+from atts.options import declared, refused
 from atts.registry import Registry, ShapeError, first_line, unknown
 from atts.stats.calibrator import Calibrator
 from atts.stats.calibrators.aci import ACI
@@ -28,6 +28,8 @@ __all__ = [
     "CalibrationScore",
     "RateCalibrator",
     "make_calibrator",
+    "own_options",
+    "refuse_unused",
     "resolve_settings",
     "validate",
 ]
@@ -41,11 +43,18 @@ def as_calibrator(name: str, thing: Any) -> type[RateCalibrator]:
         raise ShapeError("it does not define p_value")
     if strange := next((option for option in thing.has if option not in OPTIONS), None):
         raise ShapeError(str(unknown("option", strange, OPTIONS, of="calibrators")))
+    if taken := next((option for option in vars(declared(thing)()) if option in _TAKEN), None):
+        raise ShapeError(f"its option {taken!r} needs another name: calibrators have that one already")
     return thing
 
 
+_TAKEN = frozenset({*vars(RateCalibrator(CalibratorSettings())), *dir(RateCalibrator), *OPTIONS})
+"""Names that mean something else in every calibrator, or in every run."""
+
+
 def _line(calibrator: type[RateCalibrator]) -> str:
-    return f"{first_line(calibrator)}; options: {', '.join(f'{key}={OPTIONS[key]!r}' for key in calibrator.has)}"
+    options = {key: OPTIONS[key] for key in calibrator.has} | vars(declared(calibrator)())
+    return f"{first_line(calibrator)}; options: {', '.join(f'{key}={value!r}' for key, value in options.items())}"
 
 
 CALIBRATORS: Registry[type[RateCalibrator]] = Registry(
@@ -89,19 +98,57 @@ def resolve_settings(
     alpha: float | None = None,
     samples: int = 16,
     calibrated: bool = False,
+    own: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> CalibratorSettings:
     """The settings that a run asks for, in the run file's own words; `calibrated` if it names a calibration file.
 
-    `options` are those of `CalibratorOptions`. Raises InputError, in one line, if they contradict each other.
+    `options` are those of `CalibratorOptions`, `own` those that this calibrator alone has. Raises InputError, in one
+    line, if they contradict each other.
     """
     rate = resolve_rate(samples, takeover_rate=takeover_rate, budget=budget, alpha=alpha)
     try:
-        settings = CalibratorSettings(calibrator, rate, samples, **options)
+        settings = CalibratorSettings(calibrator, rate, samples, own=own_options(calibrator, own), **options)
     except ValidationError as error:
         raise refused(error) from error
     validate(settings, calibrated)
     return settings
+
+
+def own_options(name: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All options that the calibrator of that name alone has, with what was given of them.
+
+    Raises InputError naming the one that is wrong.
+    """
+    kind = declared(CALIBRATORS[name])
+    try:
+        return dict(vars(kind(**(given or {}))))
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "unexpected_keyword_argument":
+            raise _no_option(name, first["loc"][0]) from error
+        raise refused(error, "calibrator_options.") from error
+
+
+def refuse_unused(name: str, given: Mapping[str, Any]) -> None:
+    """Raise InputError for a shared option that was asked for and that the calibrator of that name does not have."""
+    has = CALIBRATORS[name].has
+    for key, usual in OPTIONS.items():
+        if key not in has and key not in OWN and given.get(key, usual) not in (None, usual):
+            raise InputError(
+                f"{key} = {_plain(given[key])}: calibrator {name} has no such option; it has: {', '.join(has)}"
+            )
+
+
+def _no_option(name: str, option: object) -> InputError:
+    own = vars(declared(CALIBRATORS[name])())
+    if option in OPTIONS:
+        return InputError(f"calibrator_options.{option}: it is a key of the run, {option} = …")
+    return unknown("option", option, own, of=f"calibrator {name}")
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def validate(settings: CalibratorSettings, calibrated: bool) -> None:

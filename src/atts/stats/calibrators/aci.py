@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from atts.stats.calibrators.base import BankedCalibrator
 from atts.stats.calibrators.tracked import Tracked
@@ -20,7 +21,7 @@ class ACI(Tracked):
 
     has = (*BankedCalibrator.has, "gain")
 
-    STEPS: Mapping[str, float] = {"all": 0.03}
+    STEPS: ClassVar[Mapping[str, float]] = {"all": 0.03}
 
     def bank_by(self, settings: CalibratorSettings) -> BankBy:
         """All turns together unless asked otherwise."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 from atts.errors import InputError
+from atts.options import declared
 from atts.stats.conformal import MINIMUM, BankBy, MondrianBanks, kept, smoothed_p_value, usable
 from atts.stats.control import HardBudget, Tally
 from atts.stats.settings import CalibratorSettings
@@ -32,10 +33,13 @@ class RateCalibrator:
     counts as the strangest possible one: it is taken over iff the threshold is positive, that is, if the budget allows;
     it is never ranked and never banked. (A coin looks at no score, and tosses for that chunk too.) At rate 0 nothing is
     taken over, at rate 1 everything (hard budgets aside).
+
+    Annotated fields of a subclass that have a default are options of its own, with their types and checks; an object
+    has their values as attributes.
     """
 
     has: ClassVar[tuple[str, ...]] = ("hard_budget",)
-    """The names of its options, which are declared in `CalibratorOptions`."""
+    """The names of the options that it shares with others, which are declared in `CalibratorOptions`."""
 
     promises: ClassVar[bool] = True
     """Whether it holds `rate`; otherwise the rate is whatever comes out."""
@@ -49,6 +53,8 @@ class RateCalibrator:
         if settings.hard_budget:
             self.budget = HardBudget(settings.rate, settings.samples, slack=settings.slack)
         self._next = 0
+        for key, value in vars(declared(type(self))(**settings.own)).items():
+            setattr(self, key, value)
 
     @classmethod
     def check(cls, settings: CalibratorSettings, calibrated: bool) -> None:

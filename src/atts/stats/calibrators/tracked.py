@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from atts.stats.calibrators.online import Online
 from atts.stats.conformal import BankBy
@@ -30,7 +30,7 @@ class Tracked(Online):
 
     has = (*Online.has, "scope", "gain", "strength")
 
-    STEPS: Mapping[str, float] = {"all": 0.02, "turn": 0.05, "start": 0.05}
+    STEPS: ClassVar[Mapping[str, float]] = {"all": 0.02, "turn": 0.05, "start": 0.05}
     START = 256  # decisions that form a group of their own, so that a cold start settles sooner
 
     def __init__(self, settings: CalibratorSettings) -> None:
