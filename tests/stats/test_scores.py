@@ -30,7 +30,7 @@ def test_the_likelihood_ratio_is_large_where_the_draft_was_surer(pairs: list[tup
 def test_the_worst_window_is_that_of_a_scan(logs: list[float]) -> None:
     width = min(WINDOW, len(logs))
     scan = max(-sum(logs[i : i + width]) / width for i in range(len(logs) - width + 1))
-    assert score_chunk(SCORES["worst_window"], logs) == pytest.approx(scan, abs=1e-9)
+    assert score_chunk(SCORES["worst_window"], logs) == pytest.approx(scan, rel=1e-8, abs=1e-8)
 
 
 def test_the_worst_window_sees_what_the_mean_washes_out() -> None:
