@@ -173,7 +173,8 @@ async def test_a_cancelled_run_is_saved_and_the_same_call_goes_on(tmp_path: Path
 
 
 SCRIPT = """
-import atts
+import atts, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a program in the background of a shell hears no Ctrl-C
 try:
     atts.run("bundled", limit=4, samples=4, draft="scripted:40,0.8", target="scripted:40,0.8", chunk="step", out="r",
              progress=lambda event: print(type(event).__name__, flush=True))
